@@ -1,0 +1,1 @@
+"""Gas: what instructions cost, where they are charged, and the account a frame keeps."""
