@@ -1,0 +1,1 @@
+"""A deterministic, metered smart-contract engine for Ewasm."""

@@ -1,0 +1,163 @@
+"""The virtual machine: one message in, one result out (EVMC `execute`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+from typing import Final, TypeAlias
+
+from evmc import Host, Message, Result, Status
+from ewasm.binding import imports
+from ewasm.cache import CodeCache
+from ewasm.contract import Finding, check, has_preamble
+from ewasm.frame import ContractFailure, Finish, Frame, Revert
+from ewasm.ruleset import EWASM, Ruleset
+from gas.meter import STACK_BUDGET, Meter, OutOfGas
+from wasm.engine import Engine, Loaded, Tracer
+from wasm.errors import Trap, TrapKind
+from wasm.interpreter import Interpreter
+
+SEGMENT: Final = 24
+"""Nested messages on one thread; the next continues on a fresh one, as Python counts recursion by thread."""
+
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {"interpreter": Interpreter}
+"""Engines by name."""
+
+Reason: TypeAlias = Trap | OutOfGas | ContractFailure | Finding
+"""Why a message failed, for people."""
+
+_TRAPS: Final = {
+    TrapKind.UNREACHABLE: Status.WASM_UNREACHABLE_INSTRUCTION,
+    TrapKind.DIVISION_BY_ZERO: Status.WASM_TRAP,
+    TrapKind.INTEGER_OVERFLOW: Status.WASM_TRAP,
+    TrapKind.TABLE_BOUNDS: Status.WASM_TRAP,
+    TrapKind.UNDEFINED_ELEMENT: Status.WASM_TRAP,
+    TrapKind.UNINITIALIZED_ELEMENT: Status.WASM_TRAP,
+    TrapKind.INDIRECT_CALL_TYPE: Status.WASM_TRAP,
+    TrapKind.MEMORY_BOUNDS: Status.INVALID_MEMORY_ACCESS,
+    TrapKind.STACK_OVERFLOW: Status.STACK_OVERFLOW,
+    TrapKind.OUT_OF_GAS: Status.OUT_OF_GAS,
+}
+
+
+class EwasmVM:
+    """A VM for one ruleset on one engine.
+
+    Listeners are arguments, nothing by default: `trace` gives a tracer for a message (the engine must be one that
+    traces), `on_failure` is told why a message failed, `debug` receives what the debug functions print and allows them.
+    None of them can change a result.
+    """
+
+    def __init__(
+        self,
+        ruleset: Ruleset = EWASM,
+        engine: Engine | None = None,
+        *,
+        cache: CodeCache | None = None,
+        trace: Callable[[Message], Tracer | None] | None = None,
+        on_failure: Callable[[Message, Reason], None] | None = None,
+        debug: Callable[[str], None] | None = None,
+    ) -> None:
+        self.ruleset = ruleset
+        self.engine = engine or Interpreter()
+        if trace and not self.engine.traces:
+            raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
+        self.cache = cache or CodeCache()
+        self._trace = trace
+        self._on_failure = on_failure
+        self._debug = debug
+        self._imports = imports(ruleset, debug=debug is not None)
+
+    @property
+    def name(self) -> str:
+        """The machine's name, for reports."""
+        return f"ewasm ({self.engine.name}, ruleset {self.ruleset.name})"
+
+    def execute(self, host: Host, message: Message, code: bytes) -> Result:
+        """Run a message; never raise for anything a contract did.
+
+        The code is the recipient's, or for a creation the init code; the output of a creation is the code to store.
+        Empty code succeeds with nothing. An exception is a fault of the node: of the host, of this machine, or want of
+        memory.
+        """
+        if not code:
+            return Result(Status.SUCCESS, message.gas)
+        if not has_preamble(code):
+            return self._fail(message, Status.REJECTED, Finding("preamble", "not WebAssembly: no preamble"))
+        prepared = self.cache.get(code, self.ruleset, self.engine, debug=self._debug is not None)
+        if prepared.loaded is None:
+            return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, prepared.findings[0])
+        meter = Meter(message.gas)
+        frame = Frame(host, message, code, meter, self.ruleset, self._debug or _discard)
+        if message.depth % SEGMENT == SEGMENT - 1:
+            result = _on_fresh_thread(lambda: self._run(frame, prepared.loaded, prepared.entry_price))
+        else:
+            result = self._run(frame, prepared.loaded, prepared.entry_price)
+        if message.kind.is_create and result.status is Status.SUCCESS and has_preamble(result.output):
+            verdict = check(result.output, self.ruleset, debug=self._debug is not None)
+            if not verdict.accepted:
+                return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, verdict.findings[0])
+        return result
+
+    def _run(self, frame: Frame, loaded: Loaded | None, entry_price: int) -> Result:
+        """Pay for the memory, instantiate, call `main`, and translate every end."""
+        assert loaded is not None
+        meter, message = frame.meter, frame.message
+        try:
+            meter.charge_particles(entry_price)
+            instance = loaded.instantiate(
+                self._imports,
+                gas=meter.counter.gas,
+                stack=STACK_BUDGET,
+                context=frame,
+                tracer=self._trace(message) if self._trace else None,
+            )
+            meter.counter = frame.instance = instance
+            instance.invoke("main")
+        except Finish as end:
+            return Result(Status.SUCCESS, meter.left_for_caller, end.output)
+        except Revert as end:
+            return Result(Status.REVERT, meter.left_for_caller, end.output)
+        except OutOfGas as end:
+            return self._fail(message, Status.OUT_OF_GAS, end)
+        except ContractFailure as end:
+            return self._fail(message, end.status, end)
+        except Trap as end:
+            return self._fail(message, _TRAPS[end.kind], end)
+        return Result(Status.SUCCESS, meter.left_for_caller)
+
+    def _fail(self, message: Message, status: Status, reason: Reason) -> Result:
+        """Return a failure, and tell whoever listens why."""
+        if self._on_failure:
+            self._on_failure(message, reason)
+        return Result(status)
+
+
+def _discard(_: str) -> None:
+    """Print nothing."""
+
+
+def _on_fresh_thread(run: Callable[[], Result]) -> Result:
+    """Run on a thread of its own, whose recursion starts at zero; an exception is raised here."""
+    outcome: list[Result] = []
+    fault: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            outcome.append(run())
+        except BaseException as error:  # noqa: BLE001  # raised again on the thread that waits
+            fault.append(error)
+
+    thread = Thread(target=body, daemon=True)
+    thread.start()
+    thread.join()
+    if fault:
+        raise fault[0]
+    return outcome[0]
+
+
+def make_engine(name: str) -> Engine:
+    """Return an engine by name; raise ValueError that names those there are."""
+    if name not in ENGINES:
+        raise ValueError(f"unknown engine {name}; there are {', '.join(ENGINES)}")
+    return ENGINES[name]()
