@@ -1,0 +1,1 @@
+"""Chain and tools: transactions over state, test runners, the command line."""
