@@ -357,7 +357,7 @@ class _Decoder:
         type_: ValType = "funcref"
         if flags & 3:
             if flags & 4:
-                type_ = self.valtype(r)
+                type_ = self.reftype(r)
             elif (kind := r.byte()) != 0:
                 raise Malformed(f"malformed element kind {kind}", r.offset - 1)
         items = self.vector(r, self.constant if flags & 4 else Reader.u32)
