@@ -95,7 +95,7 @@ def check(code: bytes, ruleset: Ruleset, *, debug: bool = False) -> Verdict:
 
 
 def _refusal(feature: str) -> str:
-    return f" is not allowed ({PROPOSALS[feature].why}): "
+    return f" {PROPOSALS[feature].verb} not allowed ({PROPOSALS[feature].why}): "
 
 
 def _place(module: Module, offset: int | None, function: int | None) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -83,7 +83,9 @@ class Ruleset:
     """What a contract may be and what running it costs.
 
     `features` are slugs of `wasm.proposals`; `extra_functions` names host functions beyond the interface's revision 4.
-    `max_code` and `max_init_code` are in bytes, None without a bound.
+    `max_code` and `max_init_code` are in bytes, None without a bound. Precompiled and system contracts stand at the
+    addresses from 1 to `system_contracts`. `metered` is False where instructions are free, so that code can loop for
+    ever: such rulesets serve published vectors.
     """
 
     name: str
@@ -95,7 +97,8 @@ class Ruleset:
     max_code: int | None = None
     max_init_code: int | None = None
     extra_functions: frozenset[str] = frozenset()
-    metered: bool = field(default=True)
+    system_contracts: int = 10
+    metered: bool = True
 
     def __post_init__(self) -> None:
         for feature in sorted(self.features):
@@ -161,7 +164,12 @@ EWASM: Final = Ruleset(
 """For running and measuring contracts."""
 
 HERA: Final = Ruleset(
-    name="hera", schedule=FREE, features=frozenset({"sign-extension"}), max_code=24_576, metered=False
+    name="hera",
+    schedule=FREE,
+    features=frozenset({"sign-extension"}),
+    max_code=24_576,
+    system_contracts=8,
+    metered=False,
 )
 """The rules of the published Ewasm state tests: the interface is charged for, instructions are free."""
 
@@ -171,6 +179,7 @@ SSVM: Final = Ruleset(
     features=frozenset({"sign-extension"}),
     precompiles=replace(BYZANTIUM, sha256_base=0, sha256_word=0, keccak256_base=0, keccak256_word=3),
     extra_functions=frozenset({"create2", "getChainId"}),
+    system_contracts=9,
     metered=False,
 )
 """The rules of the published SSVM vectors."""
@@ -178,7 +187,7 @@ SSVM: Final = Ruleset(
 RULESETS: Final[Mapping[str, Ruleset]] = {ruleset.name: ruleset for ruleset in (EWASM, HERA, SSVM)}
 
 _TABLES: Final[dict[str, type[Any]]] = {"host": HostPrices, "precompiles": PrecompilePrices, "limits": ModuleLimits}
-_SCALARS: Final = frozenset({"max_code", "max_init_code", "metered"})
+_SCALARS: Final = frozenset({"max_code", "max_init_code", "system_contracts", "metered"})
 
 
 def find_ruleset(name: str) -> Ruleset:

@@ -18,8 +18,9 @@ SENTINEL_BYTE: Final = 32
 
 
 def system_contracts(ruleset: Ruleset) -> Precompiles:
-    """Return the contracts at addresses 1 to 10."""
-    return {**precompiles(ruleset.precompiles), SENTINEL: sentinel(ruleset)}
+    """Return the contracts that a ruleset has at the addresses from 1 to at most 10."""
+    every = {**precompiles(ruleset.precompiles), SENTINEL: sentinel(ruleset)}
+    return {address: contract for address, contract in every.items() if address[-1] <= ruleset.system_contracts}
 
 
 def sentinel(ruleset: Ruleset) -> Precompile:

@@ -73,7 +73,9 @@ def run_file(path: Path, engine: Engine) -> Iterator[Outcome]:
         command = [converter, str(path.resolve()), "-o", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # a path, no shell
         if done.returncode:
-            raise TestFileError(f"{path}: wast2json: {done.stderr.strip().splitlines()[0] if done.stderr else 'failed'}")
+            raise TestFileError(
+                f"{path}: wast2json: {done.stderr.strip().splitlines()[0] if done.stderr else 'failed'}"
+            )
         yield from _run_json(target, engine)
 
 
@@ -190,9 +192,7 @@ class _Script:
             return (instance.exports[action["field"]].value,)
         return instance.invoke(action["field"], *map(_value, action["args"]))
 
-    def _expect_error(
-        self, name: str, kind: str, error: _Errors, text: str, run: Callable[[], object]
-    ) -> Outcome:
+    def _expect_error(self, name: str, kind: str, error: _Errors, text: str, run: Callable[[], object]) -> Outcome:
         """Expect an error of one class; of a trap also its words."""
         wanted = f"{' or '.join(e.__name__ for e in error)}: {text}"
         try:
@@ -216,7 +216,9 @@ class _Script:
         except WasmError as error:
             return Outcome(name, "failed", kind, str(expected), f"{type(error).__name__}: {error}")
         fits = expected is None or (len(values) == len(expected) and all(map(_fits, expected, values)))
-        return Outcome(name, "passed" if fits else "failed", kind, "" if fits else str(expected), "" if fits else str(values))
+        return Outcome(
+            name, "passed" if fits else "failed", kind, "" if fits else str(expected), "" if fits else str(values)
+        )
 
 
 def _title(error: Unsupported) -> str:

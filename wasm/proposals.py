@@ -25,6 +25,11 @@ class Proposal:
         """Whether the feature gives the same result on every machine."""
         return self.why != _DIFFERS
 
+    @property
+    def verb(self) -> str:
+        """The title's verb in a sentence: `is` or `are`."""
+        return "are" if self.title.partition(" (")[0].endswith("s") else "is"
+
 
 PROPOSALS: dict[str, Proposal] = {
     slug: Proposal(slug, title, why)
@@ -33,7 +38,7 @@ PROPOSALS: dict[str, Proposal] = {
         ("floating-point", "floating point", _DIFFERS),
         ("saturating-conversion", "non-trapping float-to-int conversions", _DIFFERS),
         ("sign-extension", "sign-extension operators", _OFF),
-        ("mutable-globals", "import/export of mutable globals", _OFF),
+        ("mutable-globals", "mutable global import and export", _OFF),
         ("multi-value", "multi-value", _OFF),
         ("memory-copy-fill", "bulk memory operations (memory.copy, memory.fill)", _OFF),
         ("bulk-memory", "bulk memory operations", _OFF),

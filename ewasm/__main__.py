@@ -1,0 +1,5 @@
+"""`python -m ewasm`: the command line."""
+
+from node.cli import main
+
+main()

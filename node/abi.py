@@ -1,0 +1,140 @@
+"""Call data from a signature and arguments as text, and output back to text (Solidity contract ABI)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eth_abi.abi import decode, encode
+from eth_abi.exceptions import ABITypeError, DecodingError, EncodingError, ParseError
+from eth_abi.grammar import ABIType, BasicType, TupleType, parse
+
+from state import keccak256
+
+_SIGNATURE = re.compile(r"\s*(\w+)\s*(\(.*?\))\s*(?:(?:returns|->)?\s*(\(.*\)))?\s*", re.DOTALL)
+
+
+class AbiError(Exception):
+    """A signature or argument that cannot be: the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A function: its name, the types of its parameters and, if given, of its results."""
+
+    name: str
+    params: tuple[str, ...]
+    results: tuple[str, ...] | None
+
+    @property
+    def selector(self) -> bytes:
+        """The first four bytes of the hash of the canonical signature."""
+        return keccak256(f"{self.name}({','.join(self.params)})".encode())[:4]
+
+
+def parse_signature(text: str) -> Signature:
+    """Parse `transfer(address,uint256)`, with results as in `balanceOf(address)(uint256)`; raise `AbiError`."""
+    match = _SIGNATURE.fullmatch(text)
+    if match is None or not match[1]:
+        raise AbiError(f"signature {text!r}: expected NAME(TYPE,…) or NAME(TYPE,…)(TYPE,…)")
+    params = _types(text, match[2])
+    return Signature(match[1], params, None if match[3] is None else _types(text, match[3]))
+
+
+def _types(signature: str, text: str) -> tuple[str, ...]:
+    """Return the canonical types in a tuple."""
+    inner = re.sub(r"\s+", "", text)
+    if inner == "()":
+        return ()
+    try:
+        tuple_ = parse(inner)
+        if not isinstance(tuple_, TupleType):
+            raise AbiError(f"signature {signature!r}: {text} is no list of types")
+        for component in tuple_.components:
+            component.validate()
+        types = map(_canonical, tuple_.components)
+        return tuple(str(type_.to_type_str()) for type_ in types)  # type: ignore[no-untyped-call]  # eth-abi
+    except (ParseError, ABITypeError) as error:
+        raise AbiError(f"signature {signature!r}: unknown type in {text}") from error
+
+
+def _canonical(type_: ABIType) -> ABIType:
+    """Return a type with its full name: `uint` is `uint256`."""
+    if isinstance(type_, BasicType) and type_.sub is None and type_.base in ("uint", "int"):
+        return BasicType(type_.base, 256, type_.arrlist)  # type: ignore[no-untyped-call]  # eth-abi
+    return type_
+
+
+def encode_call(signature: Signature, arguments: Sequence[str]) -> bytes:
+    """Return call data; raise `AbiError` that names the argument."""
+    if len(arguments) != len(signature.params):
+        wanted = ", ".join(signature.params) or "none"
+        raise AbiError(f"{signature.name} takes {len(signature.params)} arguments ({wanted}), not {len(arguments)}")
+    values = []
+    for number, (type_, text) in enumerate(zip(signature.params, arguments, strict=True), 1):
+        try:
+            value = _value(parse(type_), text)
+            encode([type_], [value])
+        except (EncodingError, ValueError, TypeError, KeyError) as error:
+            raise AbiError(f"argument {number} of {signature.name}, {text!r}, is not of type {type_}") from error
+        values.append(value)
+    return signature.selector + bytes(encode(signature.params, values))
+
+
+def _value(type_: ABIType, given: Any) -> Any:
+    """Return the value that text, or a piece of JSON, means as a type."""
+    if type_.arrlist or isinstance(type_, TupleType):
+        items = json.loads(given) if isinstance(given, str) else given
+        if not isinstance(items, list):
+            raise ValueError("a JSON list is expected")
+        if type_.arrlist:
+            return [_value(type_.item_type, item) for item in items]
+        assert isinstance(type_, TupleType)
+        return tuple(_value(part, item) for part, item in zip(type_.components, items, strict=True))
+    assert isinstance(type_, BasicType)
+    text = str(given)
+    if type_.base in ("uint", "int"):
+        return int(text, 0)
+    if type_.base == "bool":
+        return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+    if type_.base == "string":
+        return text
+    if type_.base == "address" and len(text.removeprefix("0x")) != 40:
+        raise ValueError("an address has 40 hex digits")
+    return text if type_.base == "address" else bytes.fromhex(text.removeprefix("0x"))
+
+
+def decode_output(signature: Signature, output: bytes) -> list[str] | None:
+    """Return the results as text, None if the signature gives no result types or they do not fit the output."""
+    if not signature.results:
+        return None
+    try:
+        return [_text(value) for value in decode(signature.results, output)]
+    except DecodingError:
+        return None
+
+
+def _text(value: Any) -> str:
+    """Return a decoded value as text."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, tuple | list):
+        return "[" + ",".join(map(_text, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def revert_reason(output: bytes) -> str | None:
+    """Return the text of `Error(string)` or `Panic(uint256)` revert data, None for anything else."""
+    for selector, type_, shown in (
+        (b"\x08\xc3\x79\xa0", "string", "{}"),
+        (b"\x4e\x48\x7b\x71", "uint256", "panic {:#x}"),
+    ):
+        if output[:4] == selector:
+            try:
+                return shown.format(decode([type_], output[4:])[0])
+            except DecodingError:
+                return None
+    return None

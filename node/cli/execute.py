@@ -1,0 +1,342 @@
+"""`ewasm run`, `deploy` and `call`: execute a contract in a fresh state, or in one that lasts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from evmc import U256, Address, Gas, Log, Message, Result, Status, TxContext
+from ewasm.contract import Finding
+from ewasm.ruleset import Ruleset
+from ewasm.system import system_contracts
+from ewasm.vm import EwasmVM, Reason, make_engine
+from gas.meter import OutOfGas
+from node import defaults
+from node.abi import Signature, decode_output, revert_reason
+from node.cli import show
+from node.cli.options import AddressParam, call_data, message_options, read_code
+from node.host import NodeHost, create_address
+from node.statefile import Chain, StateError, load, locked, save
+from node.transaction import InvalidTransaction, Transaction, execute_transaction
+from state import Diff, GenesisAccount, Journal, MemoryStore, WorldState
+from wasm.engine import Tracer, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options that every execution has."""
+
+    data: bytes | None
+    sig: str | None
+    value: U256
+    gas: Gas
+    sender: Address | None
+    engine: str
+    ruleset: Ruleset
+    debug: bool
+    trace: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What is shown of an execution."""
+
+    result: Result
+    gas_used: Gas
+    logs: tuple[Log, ...]
+    diff: Diff
+    root: str
+    contract: Address | None
+    error: str | None
+
+
+STATE_OPTION = click.option(
+    "--state", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of the state."
+)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("arguments", nargs=-1)
+@message_options
+@click.option("--address", type=AddressParam(), help="Address of the contract.  [default: the sender's first]")
+def run(file: Path, arguments: tuple[str, ...], address: Address | None, **options: Any) -> None:
+    """Run FILE (.wasm, .wat or .hex) as the code of an account in a fresh state.
+
+    The sender has 10,000 * 10^18, the block is number 1 at second 1,600,000,012 of chain 31337, gas has no price.
+    The gas used is the message's own, without a transaction's intrinsic gas.
+
+    \b
+    Example:
+      ewasm run counter.wasm --sig 'add(uint256)' 5
+    """  # noqa: D301  # \b is click's
+    given = Options(**options)
+    data, signature = call_data(given.data, given.sig, arguments)
+    code = read_code(file)
+    sender = given.sender or defaults.SENDER
+    contract = address or create_address(sender, 0)
+    accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
+    if contract == sender:
+        raise click.UsageError("--address and --sender must differ")
+    world = WorldState.genesis(MemoryStore(), accounts)
+    message = Message(
+        gas=given.gas, recipient=contract, code_address=contract, sender=sender, input=data, value=given.value
+    )
+    with _machine(given) as machine:
+        journal = Journal(world)
+        block = replace(defaults.block(1, given.gas), origin=sender)
+        contracts = system_contracts(given.ruleset)
+        host = NodeHost(journal, block, machine.vm, given.ruleset, contracts, lambda _number: None)
+        result = host.call(message)
+        logs = journal.logs
+        diff = journal.finish()
+        outcome = Outcome(
+            result=result,
+            gas_used=given.gas - result.gas_left,
+            logs=logs,
+            diff=diff,
+            root=str(world.apply(diff).root),
+            contract=None,
+            error=machine.error(result),
+        )
+    _finish(outcome, signature, as_json=given.as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@STATE_OPTION
+@message_options
+def deploy(file: Path, folder: Path, **options: Any) -> None:
+    """Execute a transaction that creates a contract: FILE is its init code, whose output is stored.
+
+    A new or empty directory becomes a state in which the sender has 10,000 * 10^18. The gas used is the transaction's.
+
+    \b
+    Example:
+      ewasm deploy erc20_deploy.wasm --state ./chain
+    """  # noqa: D301  # \b is click's
+    given = Options(**options)
+    if given.data is not None or given.sig is not None:
+        raise click.UsageError("a deployment takes no --input and no --sig: the init code is its input")
+    code = read_code(file)
+    _transact(folder, given, to=None, data=code, signature=None, dry_run=False)
+
+
+@click.command()
+@click.argument("address", type=AddressParam())
+@click.argument("arguments", nargs=-1)
+@STATE_OPTION
+@click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")
+@message_options
+def call(address: Address, arguments: tuple[str, ...], folder: Path, dry_run: bool, **options: Any) -> None:  # noqa: FBT001  # click's
+    """Execute a transaction that calls the contract at ADDRESS in a state that lasts.
+
+    The gas used is the transaction's, intrinsic gas and refunds included.
+
+    \b
+    Example:
+      ewasm call 0x5fbdb2315678afecb367f032d93f642f64180aa3 --state ./chain --sig 'totalSupply()(uint256)' --dry-run
+    """  # noqa: D301  # \b is click's
+    given = Options(**options)
+    data, signature = call_data(given.data, given.sig, arguments)
+    _transact(folder, given, to=address, data=data, signature=signature, dry_run=dry_run)
+
+
+def _transact(
+    folder: Path, given: Options, *, to: Address | None, data: bytes, signature: Signature | None, dry_run: bool
+) -> None:
+    """Execute a transaction against a state directory."""
+    sender = given.sender or defaults.SENDER
+    try:
+        with locked(folder, create=to is None):
+            chain = load(folder, given.ruleset)
+            if chain is None:
+                chain = Chain(WorldState.genesis(MemoryStore(), defaults.genesis(sender)))
+            block = defaults.block(chain.number + 1, given.gas)
+            with _machine(given) as machine:
+                outcome, after = _execute(chain, block, sender, machine, given, to=to, data=data)
+            if not dry_run:
+                save(folder, after, given.ruleset)
+    except (StateError, InvalidTransaction) as error:
+        raise click.UsageError(str(error)) from error
+    _finish(outcome, signature, as_json=given.as_json)
+
+
+def _execute(
+    chain: Chain,
+    block: TxContext,
+    sender: Address,
+    machine: _Machine,
+    given: Options,
+    *,
+    to: Address | None,
+    data: bytes,
+) -> tuple[Outcome, Chain]:
+    """Execute a transaction on a state; return what to show and the state after."""
+    journal = Journal(chain.world)
+    transaction = Transaction(
+        sender=sender, to=to, nonce=journal.nonce(sender), gas_limit=given.gas, value=given.value, data=data
+    )
+    receipt = execute_transaction(
+        transaction, journal, block, machine.vm, given.ruleset, system_contracts(given.ruleset)
+    )
+    after = Chain(chain.world.apply(receipt.diff), block.number)
+    outcome = Outcome(
+        result=receipt.result,
+        gas_used=receipt.gas_used,
+        logs=receipt.logs,
+        diff=receipt.diff,
+        root=str(after.world.root),
+        contract=receipt.contract if receipt.result.status is Status.SUCCESS else None,
+        error=machine.error(receipt.result),
+    )
+    return outcome, after
+
+
+class _Machine:
+    """A VM that remembers why its outermost message failed."""
+
+    def __init__(self, given: Options, trace: IO[str] | None) -> None:
+        engine = make_engine(given.engine)
+        if trace is not None and not engine.traces:
+            raise click.UsageError(f"--trace needs --engine interpreter; {given.engine} cannot trace")
+        self.reason: Reason | None = None
+        self.vm = EwasmVM(
+            given.ruleset,
+            engine,
+            trace=_tracing(trace) if trace is not None else None,
+            on_failure=self._note,
+            debug=(lambda text: click.echo(f"debug: {text}", err=True)) if given.debug else None,
+        )
+
+    def _note(self, message: Message, reason: Reason) -> None:
+        if message.depth == 0:
+            self.reason = reason
+
+    def error(self, result: Result) -> str | None:
+        """Return why a message failed, in words, None if it did not."""
+        if result.status is Status.SUCCESS:
+            return None
+        if result.status is Status.REVERT:
+            reason = revert_reason(result.output)
+            return f"reverted: {reason}" if reason else "reverted"
+        if isinstance(self.reason, Finding):
+            return self.reason.message
+        if self.reason is None or isinstance(self.reason, OutOfGas):
+            return _WORDS.get(result.status, result.status.name.lower().replace("_", " "))
+        return str(self.reason)
+
+
+_WORDS = {
+    Status.OUT_OF_GAS: "out of gas: give more with --gas",
+    Status.INSUFFICIENT_BALANCE: "the sender's balance is below --value",
+    Status.PRECOMPILE_FAILURE: "the precompiled contract refused its input",
+    Status.FAILURE: "the address is already in use",
+}
+
+
+@contextmanager
+def _machine(given: Options) -> Iterator[_Machine]:
+    """Make the VM, with the trace file open as long as it runs."""
+    if given.trace is None:
+        yield _Machine(given, None)
+        return
+    try:
+        file = given.trace.open("w", encoding="utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{given.trace}: {error.strerror}") from error
+    with file:
+        yield _Machine(given, file)
+
+
+def _tracing(file: IO[str]) -> Callable[[Message], Tracer]:
+    """Return what makes a tracer for each message: a JSON line for each instruction, gas in particles."""
+
+    def tracer_of(message: Message) -> Tracer:
+        def trace(function: int, offset: int, name: str, operands: tuple[Value, ...], gas: int) -> None:
+            line = {
+                "depth": message.depth,
+                "address": str(message.code_address),
+                "function": function,
+                "offset": offset,
+                "instruction": name,
+                "operands": operands,
+                "particles": gas,
+            }
+            file.write(json.dumps(line) + "\n")
+
+        return trace
+
+    return tracer_of
+
+
+def _finish(outcome: Outcome, signature: Signature | None, *, as_json: bool) -> None:
+    """Show an outcome and exit as it says."""
+    decoded = decode_output(signature, outcome.result.output) if signature and outcome.error is None else None
+    if as_json:
+        show.emit_json(_as_json(outcome, decoded))
+    else:
+        good = outcome.result.status is Status.SUCCESS
+        show.emit_rows(_rows(outcome, decoded), style=show.GOOD if good else show.BAD)
+    sys.exit(0 if outcome.result.status is Status.SUCCESS else 1)
+
+
+def _storage(diff: Diff) -> dict[str, dict[str, str]]:
+    """Return the slots that changed, with their new values."""
+    return {
+        str(address): {str(key): str(change.after) for key, change in account.slots.items()}
+        for address, account in diff.accounts.items()
+        if account.slots
+    }
+
+
+def _as_json(outcome: Outcome, decoded: list[str] | None) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "status": outcome.result.status.name,
+        "gas_used": outcome.gas_used,
+        "gas_left": outcome.result.gas_left,
+        "output": "0x" + outcome.result.output.hex(),
+        "logs": [
+            {"address": str(log.address), "topics": [str(t) for t in log.topics], "data": "0x" + log.data.hex()}
+            for log in outcome.logs
+        ],
+        "storage": _storage(outcome.diff),
+        "state_root": outcome.root,
+    }
+    if decoded is not None:
+        document["decoded"] = decoded
+    if outcome.contract is not None:
+        document["contract"] = str(outcome.contract)
+    if outcome.error is not None:
+        document["error"] = outcome.error
+    return document
+
+
+def _rows(outcome: Outcome, decoded: list[str] | None) -> Iterator[tuple[str, str]]:
+    yield "status", outcome.result.status.name
+    if outcome.error is not None:
+        yield "error", outcome.error
+    if outcome.contract is not None:
+        yield "contract", str(outcome.contract)
+    yield "gas used", f"{outcome.gas_used:,}"
+    yield "gas left", f"{outcome.result.gas_left:,}"
+    if decoded is not None:
+        yield "result", ", ".join(decoded)
+    elif outcome.contract is None:
+        yield "output", "0x" + outcome.result.output.hex()
+    else:
+        yield "code", f"{len(outcome.result.output):,} bytes"
+    for log in outcome.logs:
+        yield "log", f"{log.address} {' '.join(map(str, log.topics))} data 0x{log.data.hex()}"
+    for address, slots in _storage(outcome.diff).items():
+        for key, value in slots.items():
+            yield "storage", f"{address} {key} = {value}"
+    yield "state root", outcome.root

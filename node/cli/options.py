@@ -1,0 +1,196 @@
+"""Options that commands share, and reading what the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from evmc import U256, Address
+from ewasm.contract import has_preamble
+from ewasm.ruleset import RULESETS, Ruleset, RulesetError, find_ruleset
+from ewasm.vm import ENGINES
+from node.abi import AbiError, Signature, encode_call, parse_signature
+from wasm.errors import Malformed
+from wasm.text import assemble
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MAX_FILE: Final = 64 << 20
+"""Bytes of a file that is read; a contract is a thousandth of it."""
+
+
+class RulesetParam(_ParamType):
+    """A ruleset by name or TOML file."""
+
+    name = "ruleset"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Ruleset:
+        """Find or read the ruleset."""
+        if isinstance(value, Ruleset):
+            return value
+        try:
+            return find_ruleset(value)
+        except RulesetError as error:
+            self.fail(str(error), param, ctx)
+
+
+class AddressParam(_ParamType):
+    """An address in hex."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Parse the address."""
+        if isinstance(value, Address):
+            return value
+        try:
+            return Address.from_hex(value)
+        except ValueError:
+            self.fail(f"{value!r} is not an address: 40 hex digits are expected, with or without 0x", param, ctx)
+
+
+class HexParam(_ParamType):
+    """Bytes in hex."""
+
+    name = "hex"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
+        """Parse the bytes."""
+        if isinstance(value, bytes):
+            return value
+        try:
+            return bytes.fromhex(value.removeprefix("0x"))
+        except ValueError:
+            self.fail(f"{shorten(value)!r} is not hex: an even number of hex digits is expected", param, ctx)
+
+
+class AmountParam(_ParamType):
+    """An amount in the smallest unit, decimal or with 0x."""
+
+    name = "amount"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> U256:
+        """Parse the amount."""
+        try:
+            return U256(int(value, 0) if isinstance(value, str) else value)
+        except ValueError:
+            self.fail(f"{shorten(str(value))!r} is not a whole number from 0 to 2^256 - 1", param, ctx)
+
+
+class GasParam(_ParamType):
+    """An amount of gas."""
+
+    name = "gas"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse the gas, at most what EVMC can carry."""
+        try:
+            gas = int(value, 0) if isinstance(value, str) else int(value)
+        except ValueError:
+            self.fail(f"{shorten(str(value))!r} is not a whole number", param, ctx)
+        if not 0 <= gas < 1 << 63:
+            self.fail(f"{gas} is not between 0 and 2^63 - 1", param, ctx)
+        return gas
+
+
+def shorten(text: str) -> str:
+    """Return text cut to what fits a message."""
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+ruleset_option = click.option(
+    "--ruleset",
+    type=RulesetParam(),
+    default="ewasm",
+    show_default=True,
+    help=f"Rules to apply: {', '.join(RULESETS)}, or a TOML file.",
+)
+engine_option = click.option(
+    "--engine", type=click.Choice(sorted(ENGINES)), default="interpreter", show_default=True, help="Engine to run on."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def message_options(function: F) -> F:
+    """Add the options of a message: call data, value, gas, sender, and how to run it."""
+    for option in reversed(
+        (
+            click.option("--input", "data", type=HexParam(), help="Call data in hex."),
+            click.option("--sig", metavar="SIGNATURE", help="Function to call, as 'balanceOf(address)(uint256)'."),
+            click.option("--value", type=AmountParam(), default="0", show_default=True, help="Value to send."),
+            click.option("--gas", type=GasParam(), default="10000000", show_default=True, help="Gas limit."),
+            click.option("--sender", type=AddressParam(), help="Caller.  [default: 0xf39f…2266]"),
+            engine_option,
+            ruleset_option,
+            click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
+            click.option(
+                "--trace",
+                type=click.Path(dir_okay=False, writable=True, path_type=Path),
+                help="Write every instruction to this file, as JSON lines.",
+            ),
+            json_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def call_data(data: bytes | None, sig: str | None, arguments: tuple[str, ...]) -> tuple[bytes, Signature | None]:
+    """Return call data from `--input`, or from `--sig` and arguments."""
+    if sig is None:
+        if arguments:
+            raise click.UsageError(f"argument {shorten(arguments[0])!r} without --sig: name the function to call")
+        return data or b"", None
+    if data is not None:
+        raise click.UsageError("give either --input or --sig, not both")
+    try:
+        signature = parse_signature(sig)
+        return encode_call(signature, arguments), signature
+    except AbiError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a file whole; a usage error if that is not possible."""
+    try:
+        if path.stat().st_size > MAX_FILE:
+            raise click.UsageError(f"{path}: {path.stat().st_size} bytes, at most {MAX_FILE} are read")
+        return path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror or error}") from error
+
+
+def read_code(path: Path) -> bytes:
+    """Read WebAssembly from a `.wasm`, `.wat` or `.hex` file; a usage error if it is none."""
+    data = read_bytes(path)
+    if path.suffix in (".wat", ".wast"):
+        try:
+            return assemble(data.decode())
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"{path}: not text in UTF-8") from error
+        except Malformed as error:
+            raise click.UsageError(f"{path}: not a module in text format: {error}") from error
+    if not has_preamble(data):
+        data = _from_hex(path, data)
+    if not has_preamble(data):
+        raise click.UsageError(f"{path}: not WebAssembly: it does not begin with 00 61 73 6d")
+    return data
+
+
+def _from_hex(path: Path, data: bytes) -> bytes:
+    """Return the bytes that a file of hex digits means, or the data as it is if it is something else."""
+    text = data.strip()
+    try:
+        return bytes.fromhex(text.decode("ascii").removeprefix("0x"))
+    except ValueError as error:
+        if path.suffix == ".hex":
+            raise click.UsageError(f"{path}: bad hex: {error}") from error
+        return data

@@ -1,0 +1,136 @@
+"""A state that lasts, in one file: read whole, written whole and at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
+
+from evmc import U256, Address, Bytes32
+from ewasm.ruleset import Ruleset
+from state import GenesisAccount, MemoryStore, WorldState
+
+FORMAT: Final = 1
+_FILE: Final = "state.json"
+_LOCK: Final = "lock"
+
+
+class StateError(Exception):
+    """A state directory that cannot be used: the message names it, what is wrong, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A state and the number of the last block that changed it."""
+
+    world: WorldState
+    number: int = 0
+
+
+@contextmanager
+def locked(folder: Path, *, create: bool) -> Iterator[None]:
+    """Hold a state directory for one process; raise `StateError` if another has it or it is no state directory."""
+    made = create and not folder.exists()
+    try:
+        if create:
+            _make(folder)
+        if not (folder / _FILE).is_file() and not create:
+            raise StateError(f"{folder}: there is no state here; make one with: ewasm deploy FILE --state {folder}")
+        with FileLock(folder / _LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise StateError(f"{folder}: another process is using this state; try again when it has ended") from None
+    except OSError as error:
+        raise StateError(f"{folder}: {error.strerror or error}") from error
+    finally:
+        if made and folder.is_dir() and not (folder / _FILE).exists():
+            (folder / _LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def _make(folder: Path) -> None:
+    """Make a directory that is new or empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / _FILE).exists() and any(entry.name != _LOCK for entry in folder.iterdir()):
+        raise StateError(f"{folder}: holds other files and no state; give an empty or new directory")
+
+
+def load(folder: Path, ruleset: Ruleset) -> Chain | None:
+    """Return the state in a directory, None if there is none yet; raise `StateError`."""
+    path = folder / _FILE
+    if not path.exists():
+        return None
+    try:
+        return _parse(path, json.loads(path.read_text("utf-8")), ruleset)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError(f"{path}: damaged, or not a state file ({error}); restore it from a copy") from error
+
+
+def _parse(path: Path, given: dict[str, Any], ruleset: Ruleset) -> Chain:
+    """Build the state, and hold it against the root that was recorded."""
+    if given["format"] != FORMAT:
+        raise StateError(f"{path}: format {given['format']}, this version reads format {FORMAT}")
+    made = given["ruleset"]
+    if made["hash"] != ruleset.hash:
+        same = ", whose prices or limits have changed since" if made["name"] == ruleset.name else ""
+        raise StateError(
+            f"{path}: made with ruleset {made['name']} ({made['hash'][:12]}{same}), not with {ruleset.name}"
+            f" ({ruleset.hash[:12]}); use --ruleset {made['name']} or another directory"
+        )
+    accounts = {Address.from_hex(address): _account(value) for address, value in given["accounts"].items()}
+    world = WorldState.genesis(MemoryStore(), accounts)
+    if str(world.root) != given["root"]:
+        raise StateError(f"{path}: damaged: its accounts have root {world.root}, recorded is {given['root']}")
+    return Chain(world, given["number"])
+
+
+def _account(given: dict[str, Any]) -> GenesisAccount:
+    storage = {Bytes32.from_hex(key): Bytes32.from_hex(value) for key, value in given["storage"].items()}
+    return GenesisAccount(given["nonce"], U256(int(given["balance"])), bytes.fromhex(given["code"]), storage)
+
+
+def save(folder: Path, chain: Chain, ruleset: Ruleset) -> None:
+    """Write a state so that a crash leaves the old or the new one; raise `StateError`."""
+    path = folder / _FILE
+    document = {
+        "format": FORMAT,
+        "ruleset": {"name": ruleset.name, "hash": ruleset.hash},
+        "number": chain.number,
+        "root": str(chain.world.root),
+        "accounts": {
+            str(address): {
+                "nonce": account.nonce,
+                "balance": str(account.balance),
+                "code": chain.world.code(account.code_hash).hex(),
+                "storage": {key.hex(): value.hex() for key, value in chain.world.slots(address)},
+            }
+            for address, account in sorted(chain.world.accounts())
+        },
+    }
+    draft = path.with_suffix(".new")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+        _sync(folder)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StateError(f"{path}: cannot be written ({error.strerror}); the old state is as it was") from error
+
+
+def _sync(folder: Path) -> None:
+    """Have the directory's entry on disk too, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
