@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Final, TypeAlias
 
+from ewasm.artefacts import ArtefactStore
 from ewasm.contract import Finding, check
 from ewasm.ruleset import Ruleset
 from gas.metering import VERSION, meter
 from wasm.engine import Engine, Loaded
 
 DEFAULT_BYTES: Final = 32 << 20
-"""Bytes of code, before metering, whose prepared form is kept."""
+"""Bytes of code, before metering, whose prepared form is kept in memory."""
+
+_PRICE_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +29,30 @@ class Prepared:
     entry_price: int = 0
 
 
-Key: TypeAlias = tuple[str, ...]
+Key: TypeAlias = tuple[bytes, str, bool, int, str]
 
 
 class CodeCache:
-    """The least recently used are dropped when the code kept exceeds `max_bytes`. Safe to share between threads."""
+    """Prepared code in memory and, with `artefacts`, its compiled form on disk.
 
-    def __init__(self, max_bytes: int = DEFAULT_BYTES) -> None:
+    The least recently used is dropped when the code kept exceeds `max_bytes`. Safe to share between threads.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_BYTES, artefacts: ArtefactStore | None = None) -> None:
         self.max_bytes = max_bytes
+        self.artefacts = artefacts
         self._entries: OrderedDict[Key, tuple[Prepared, int]] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
     def get(self, code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = False) -> Prepared:
         """Return code prepared for an engine under a ruleset."""
-        key = (hashlib.sha256(code).hexdigest(), ruleset.hash, str(debug), str(VERSION), engine.name)
+        key = (code, ruleset.hash, debug, VERSION, engine.identity)
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key][0]
-        prepared = prepare(code, ruleset, engine, debug=debug)
+        prepared = self._prepare(code, ruleset, engine, debug=debug)
         with self._lock:
             if key not in self._entries:
                 self._entries[key] = (prepared, len(code))
@@ -53,6 +60,22 @@ class CodeCache:
             while self._bytes > self.max_bytes and len(self._entries) > 1:
                 _, (_, size) = self._entries.popitem(last=False)
                 self._bytes -= size
+        return prepared
+
+    def _prepare(self, code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool) -> Prepared:
+        """Prepare code, or take its compiled form from disk: accepted code only is kept there."""
+        if self.artefacts is None:
+            return prepare(code, ruleset, engine, debug=debug)
+        code_hash = hashlib.sha256(code).hexdigest()
+        name = f"{code_hash} {ruleset.hash} {debug} {VERSION} {engine.name} {engine.identity}"
+        stored = self.artefacts.get(name)
+        if stored is not None:
+            price = int.from_bytes(stored[:_PRICE_BYTES], "big")
+            return Prepared((), engine.revive(stored[_PRICE_BYTES:]), price)
+        prepared = prepare(code, ruleset, engine, debug=debug)
+        artefact = prepared.loaded.artefact() if prepared.loaded is not None else None
+        if artefact is not None:
+            self.artefacts.put(name, prepared.entry_price.to_bytes(_PRICE_BYTES, "big") + artefact)
         return prepared
 
 

@@ -3,8 +3,8 @@
 A function's row (its decorator) has its name, its signature, what it costs before it runs and whether a static frame
 may call it; the body has the operation only. `ewasm.binding` is the one caller. Conventions: offsets and lengths are
 unsigned 32-bit; addresses are 20 bytes and hashes, keys and values 32 bytes in memory order; 128-bit amounts are 16
-bytes little-endian. Sources: the Ewasm design document *Ethereum Interface*, and the published state tests for the order
-of checks.
+bytes little-endian. Sources: the Ewasm design document *Ethereum Interface*, and the published state tests for the
+order of checks.
 """
 
 from __future__ import annotations

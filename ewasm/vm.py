@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
 from typing import Final, TypeAlias
 
 from evmc import Host, Message, Result, Status
@@ -12,15 +11,14 @@ from ewasm.cache import CodeCache
 from ewasm.contract import Finding, check, has_preamble
 from ewasm.frame import ContractFailure, Finish, Frame, Revert
 from ewasm.ruleset import EWASM, Ruleset
+from ewasm.threads import with_room
 from gas.meter import STACK_BUDGET, Meter, OutOfGas
+from wasm.compiled import CompiledEngine
 from wasm.engine import Engine, Loaded, Tracer
 from wasm.errors import Trap, TrapKind
 from wasm.interpreter import Interpreter
 
-SEGMENT: Final = 24
-"""Nested messages on one thread; the next continues on a fresh one, as Python counts recursion by thread."""
-
-ENGINES: Final[dict[str, Callable[[], Engine]]] = {"interpreter": Interpreter}
+ENGINES: Final[dict[str, Callable[[], Engine]]] = {"compiled": CompiledEngine, "interpreter": Interpreter}
 """Engines by name."""
 
 Reason: TypeAlias = Trap | OutOfGas | ContractFailure | Finding
@@ -30,6 +28,7 @@ _TRAPS: Final = {
     TrapKind.UNREACHABLE: Status.WASM_UNREACHABLE_INSTRUCTION,
     TrapKind.DIVISION_BY_ZERO: Status.WASM_TRAP,
     TrapKind.INTEGER_OVERFLOW: Status.WASM_TRAP,
+    TrapKind.INVALID_CONVERSION: Status.WASM_TRAP,
     TrapKind.TABLE_BOUNDS: Status.WASM_TRAP,
     TrapKind.UNDEFINED_ELEMENT: Status.WASM_TRAP,
     TrapKind.UNINITIALIZED_ELEMENT: Status.WASM_TRAP,
@@ -89,10 +88,7 @@ class EwasmVM:
             return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, prepared.findings[0])
         meter = Meter(message.gas)
         frame = Frame(host, message, code, meter, self.ruleset, self._debug or _discard)
-        if message.depth % SEGMENT == SEGMENT - 1:
-            result = _on_fresh_thread(lambda: self._run(frame, prepared.loaded, prepared.entry_price))
-        else:
-            result = self._run(frame, prepared.loaded, prepared.entry_price)
+        result = with_room(self.engine, lambda: self._run(frame, prepared.loaded, prepared.entry_price))
         if message.kind.is_create and result.status is Status.SUCCESS and has_preamble(result.output):
             verdict = check(result.output, self.ruleset, debug=self._debug is not None)
             if not verdict.accepted:
@@ -135,25 +131,6 @@ class EwasmVM:
 
 def _discard(_: str) -> None:
     """Print nothing."""
-
-
-def _on_fresh_thread(run: Callable[[], Result]) -> Result:
-    """Run on a thread of its own, whose recursion starts at zero; an exception is raised here."""
-    outcome: list[Result] = []
-    fault: list[BaseException] = []
-
-    def body() -> None:
-        try:
-            outcome.append(run())
-        except BaseException as error:  # noqa: BLE001  # raised again on the thread that waits
-            fault.append(error)
-
-    thread = Thread(target=body, daemon=True)
-    thread.start()
-    thread.join()
-    if fault:
-        raise fault[0]
-    return outcome[0]
 
 
 def make_engine(name: str) -> Engine:

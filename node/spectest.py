@@ -83,15 +83,19 @@ def _run_json(path: Path, engine: Engine) -> Iterator[Outcome]:
     """Run the commands of a converted script."""
     try:
         commands = json.loads(path.read_text("utf-8"))["commands"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise TestFileError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise TestFileError(f"{path}: not the JSON of a test script ({error!r})") from error
+    if not isinstance(commands, list) or not all(isinstance(command, dict) for command in commands):
+        raise TestFileError(f"{path}: not the JSON of a test script: commands are no list of objects")
     script = _Script(path.parent, engine)
     for command in commands:
         name = f"{path.stem}:{command.get('line', '?')} {command.get('type', '?')}"
         try:
             outcome = script.run(name, command)
-        except (KeyError, OSError) as error:
-            raise TestFileError(f"{path}: {name}: {error!r}") from error
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            raise TestFileError(f"{path}: {name}: cannot be run ({error!r})") from error
         if outcome is not None:
             yield outcome
 
@@ -118,7 +122,9 @@ class _Script:
         self.missing: dict[str, Unsupported] = {}
         self.named: dict[str, Instance | Unsupported] = {}
         self.current: Instance | Unsupported | None = None
-        self.register("spectest", self.instantiate(assemble(SPECTEST)))
+        self.spectest: Instance | None = None
+        self.spectest = self.instantiate(assemble(SPECTEST))
+        self.register("spectest", self.spectest)
 
     def instantiate(self, binary: bytes) -> Instance:
         """Load and instantiate a module."""
@@ -127,7 +133,7 @@ class _Script:
             if item.module in self.missing:
                 raise self.missing[item.module]
         loaded = self.engine.load(meter(validate(module), FREE))
-        return loaded.instantiate(self.imports, stack=STACK_BUDGET)
+        return loaded.instantiate(self.imports, stack=STACK_BUDGET, beside=self.spectest)
 
     def register(self, name: str, instance: Instance | Unsupported) -> None:
         """Let later modules import from an instance."""

@@ -123,6 +123,7 @@ class _Decoder:
         self.widths: dict[int, int] = {}
         self.parts: dict[str, Any] = {}
         self.customs: list[Custom] = []
+        self.customs_kept = True
         self.names: dict[int, str] = {}
         self.type_indices: tuple[int, ...] = ()
         self.imported_functions = 0
@@ -176,7 +177,7 @@ class _Decoder:
             customs=tuple(self.customs),
             uses=tuple(self.uses),
             sections=frozenset(present),
-            widths=self.widths,
+            widths=self.widths if self.customs_kept else {},
             names=self.names,
         )
 
@@ -190,6 +191,8 @@ class _Decoder:
             self.names = function_names(content)
         if self.keep_customs:
             self.customs.append(Custom(name, content, after))
+        else:
+            self.customs_kept = False  # what follows will stand elsewhere, so offsets say nothing
 
     def vector(self, r: Reader, item: Callable[[Reader], T]) -> tuple[T, ...]:
         """Read a vector of items."""
@@ -434,16 +437,17 @@ class _Decoder:
         if r.peek() in (0x62, 0x65):
             exact = r.byte() == 0x62
             self.use("custom-descriptors" if exact else "shared-everything-threads", "heap type", at)
+        name, type_, proposal = _TYPES.get(r.peek(), ("", "other", "mvp"))
+        if proposal not in ("mvp", "floating-point", "simd", "function-references"):
+            r.byte()
+            if proposal != "reference-types":
+                self.use(proposal, f"heap type of {name}", at)
+            return type_
         index = r.s33()
-        if index >= 0:
-            self.use("function-references", f"heap type {index}", at)
-            return index
-        row = _TYPES.get(index + 0x80)
-        if row is None or row[2] in ("mvp", "floating-point", "simd", "function-references"):
+        if index < 0:
             raise Malformed(f"malformed heap type {index}", at)
-        if row[2] != "reference-types":
-            self.use(row[2], f"heap type of {row[0]}", at)
-        return row[1]
+        self.use("function-references", f"heap type {index}", at)
+        return index
 
     def reftype(self, r: Reader) -> ValType:
         """Read the element type of a table: `funcref` is part of the MVP here."""

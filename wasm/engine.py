@@ -95,8 +95,15 @@ class Loaded(Protocol):
         stack: int = NO_LIMIT,
         context: Any = None,
         tracer: Tracer | None = None,
+        beside: Instance | None = None,
     ) -> Instance:
-        """Link, run the start function if there is one, and return the instance; raise `Unlinkable`, or trap."""
+        """Link, run the start function if there is one, and return the instance; raise `Unlinkable`, or trap.
+
+        Instances that import from each other stand `beside` one another; a contract stands alone.
+        """
+
+    def artefact(self) -> bytes | None:
+        """Return what `Engine.revive` makes the same of, None if keeping it would save nothing."""
 
 
 class Engine(Protocol):
@@ -110,5 +117,20 @@ class Engine(Protocol):
     def traces(self) -> bool:
         """Whether instances accept a tracer."""
 
+    @property
+    def native_stack(self) -> int:
+        """Bytes of native stack a thread needs to run `nesting` messages in each other; 0 if any thread will do."""
+
+    @property
+    def nesting(self) -> int:
+        """How many messages may run in each other on one thread."""
+
+    @property
+    def identity(self) -> str:
+        """What an artefact depends on beside its module: version, settings, machine."""
+
     def load(self, module: ValidModule) -> Loaded:
         """Prepare a module."""
+
+    def revive(self, artefact: bytes) -> Loaded:
+        """Load what an engine of the same `identity` made; it is run as it is, so the caller vouches for it."""

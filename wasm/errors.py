@@ -61,6 +61,7 @@ class TrapKind(Enum):
     UNREACHABLE = "unreachable"
     DIVISION_BY_ZERO = "integer divide by zero"
     INTEGER_OVERFLOW = "integer overflow"
+    INVALID_CONVERSION = "invalid conversion to integer"
     MEMORY_BOUNDS = "out of bounds memory access"
     TABLE_BOUNDS = "out of bounds table access"
     UNDEFINED_ELEMENT = "undefined element"

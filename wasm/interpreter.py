@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import length_hint
 from typing import Any, Final, TypeAlias
 
-from wasm.engine import NO_LIMIT, HostFunction, Imports, Tracer, Value
+from wasm.engine import NO_LIMIT, HostFunction, Imports, Instance, Tracer, Value
 from wasm.errors import Trap, TrapKind, Unlinkable
 from wasm.lower import CALL, JUMP, Block, Code, lower
 from wasm.module import Expr, Function, Import, Module, ValidModule
@@ -122,10 +122,17 @@ class Interpreter:
 
     name = "interpreter"
     traces = True
+    native_stack = 0
+    nesting = 24
+    identity = "interpreter"
 
     def load(self, module: ValidModule) -> LoadedModule:
         """Take a module; its functions are prepared when first called."""
         return LoadedModule(module)
+
+    def revive(self, artefact: bytes) -> LoadedModule:
+        """There is nothing to revive: preparing is cheaper than reading."""
+        raise ValueError(f"the interpreter makes no artefacts, {len(artefact)} bytes given")
 
 
 class LoadedModule:
@@ -142,6 +149,10 @@ class LoadedModule:
             code = self._codes[number, traced] = lower(self.module, number, function, traced=traced)
         return code
 
+    def artefact(self) -> bytes | None:
+        """Return None: preparing is cheaper than reading."""
+        return None
+
     def instantiate(
         self,
         imports: Imports,
@@ -150,8 +161,10 @@ class LoadedModule:
         stack: int = NO_LIMIT,
         context: Any = None,
         tracer: Tracer | None = None,
+        beside: Instance | None = None,
     ) -> InterpreterInstance:
-        """Link, initialise, run the start function (specification, section 4.5.4)."""
+        """Link, initialise, run the start function (specification, section 4.5.4); all stand beside each other."""
+        del beside
         instance = InterpreterInstance(self, imports, gas=gas, stack=stack, context=context, tracer=tracer)
         instance.initialise()
         return instance

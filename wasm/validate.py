@@ -18,6 +18,9 @@ from wasm.types import MAX_PAGES, NUMERIC, REFERENCES, FuncType, GlobalType, Lim
 MAX_LOCALS: Final = 50_000
 """Parameters and locals of a function: a limit of this implementation (appendix 7.2), as browsers have it."""
 
+MAX_VALUES: Final = 1_000
+"""Parameters, and results, of a type: the same; without it the time to check a call would grow with the module."""
+
 Operand: TypeAlias = ValType | None
 """The type of an operand; None in unreachable code, where it can be anything."""
 
@@ -63,7 +66,7 @@ class _Validator:
         self.locals: list[ValType] = []
         self.vals: list[Operand] = []
         self.frames: list[_Frame] = []
-        self.at = 0
+        self.at: int | None = None
         self.function: int | None = None
 
     def fail(self, message: str) -> Invalid:
@@ -75,8 +78,11 @@ class _Validator:
     def module(self) -> Module:
         """Check everything."""
         module = self.source
-        for type_ in self.functions:
-            self.index("type", type_, self.types)
+        for number, type_ in enumerate(self.types):
+            if max(len(type_.params), len(type_.results)) > MAX_VALUES:
+                raise self.fail(f"too many parameters or results: type {number}, at most {MAX_VALUES}")
+        for index in self.functions:
+            self.index("type", index, self.types)
         for table in self.tables:
             self.limits(table.limits, None, "table")
         for memory in self.memories:
@@ -89,6 +95,7 @@ class _Validator:
         self.exports()
         self.segments()
         if module.start is not None:
+            self.at = None
             self.index("function", module.start, self.functions)
             if self.types[self.functions[module.start]] != FuncType():
                 raise self.fail(f"start function {module.start} must be of type [] -> []")
@@ -238,7 +245,13 @@ class _Validator:
 
     def pops(self, wanted: Sequence[Operand]) -> list[Operand]:
         """Pop operands of the types wanted, the last first; return them in order."""
-        return [self.pop_of(type_) for type_ in reversed(wanted)][::-1]
+        vals, frame = self.vals, self.frames[-1]
+        start = len(vals) - len(wanted)
+        missing = max(frame.height - start, 0) if frame.unreachable else 0
+        if start >= frame.height and vals[start:] == [*wanted]:
+            del vals[start:]
+            return [*wanted]
+        return [None] * missing + [self.pop_of(type_) for type_ in reversed(wanted[missing:])][::-1]
 
     def push_frame(self, kind: str, type_: FuncType) -> None:
         """Open a block."""
