@@ -37,7 +37,7 @@ def with_room(engine: Engine, run: Callable[[], T]) -> T:
     before = _room.left
     left = engine.nesting if before is None else before
     if left <= 0 or engine.native_stack > _room.stack:
-        return on_fresh_thread(engine, run)
+        return on_fresh_thread(engine, lambda: with_room(engine, run))
     _room.left = left - 1
     try:
         return run()

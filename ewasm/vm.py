@@ -109,7 +109,10 @@ class EwasmVM:
                 tracer=self._trace(message) if self._trace else None,
             )
             meter.counter = frame.instance = instance
-            instance.invoke("main")
+            try:
+                instance.invoke("main")
+            finally:
+                instance.context = None  # no cycle: what the engine holds is freed at once
         except Finish as end:
             return Result(Status.SUCCESS, meter.left_for_caller, end.output)
         except Revert as end:

@@ -83,7 +83,7 @@ class _Encoder:
             if section == TAG:
                 continue
             content = getattr(module, _MODULE_FIELDS[section])
-            if content not in ((), None) or section in module.sections:
+            if content is not None and (content != () or section in module.sections):
                 self.out.append(section)
                 self.sized(partial(self.section, section, content))
                 self.customs(section)
