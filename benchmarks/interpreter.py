@@ -1,18 +1,16 @@
 """The interpreter against pywasm: WebAssembly instructions a second on a loop of local, i32 and memory instructions.
 
-Ours runs the metered module with tracing off; inserted instructions are not counted. Both run the same module in turn,
-so the ratio is of one sitting. `pip install pywasm`, then `python -m benchmarks.interpreter`.
+Ours runs the metered module with tracing off; inserted instructions are not counted.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import io
-import platform
-import statistics
-import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
+from benchmarks.table import Table, in_turn, median, ratio, timed, verdict
 from ewasm.ruleset import EWASM
 from gas.metering import meter
 from wasm.decode import decode
@@ -30,7 +28,7 @@ LOOP = """
       (br_if $next (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $n))))
     (local.get $sum)))
 """
-SITTINGS = 7
+BOUND = 10.0
 
 
 def ours(binary: bytes) -> Callable[[int], int]:
@@ -61,30 +59,25 @@ def instructions(binary: bytes, n: int) -> int:
     return count
 
 
-def rate(run: Callable[[int], int], n: int, count: int) -> float:
-    """Return million instructions a second."""
-    start = time.perf_counter()
-    run(n)
-    return count / (time.perf_counter() - start) / 1e6
-
-
-def main() -> None:
-    """Print the table."""
+def table(*, quick: bool) -> Table:
+    """Measure both on the same loop."""
+    result = Table("Interpreter", ["engine", "million instructions a second", "ratio", "bound", ""])
+    if find_spec("pywasm") is None:
+        result.notes.append("The peer is not installed: `pip install pywasm`.")
+        return result
     binary = assemble(LOOP)
     mine, peer = ours(binary), pywasm_loop(binary)
-    sizes = {mine: 100_000, peer: 4_000}
-    counts = {run: instructions(binary, n) for run, n in sizes.items()}
     if mine(1_000) != peer(1_000):
         raise SystemExit("the engines disagree")
-    rates = [[rate(run, n, counts[run]) for run, n in sizes.items()] for _ in range(SITTINGS)]
-    versions = f"pywasm {importlib.metadata.version('pywasm')}, Python {platform.python_version()}"
-    print(f"{versions}, median of {SITTINGS} sittings\n")
-    print("| engine | million instructions a second | ratio |")
-    print("|---|---:|---:|")
-    print(f"| interpreter, metered | {statistics.median(r[0] for r in rates):.2f} | ", end="")
-    print(f"{statistics.median(r[0] / r[1] for r in rates):.1f} |")
-    print(f"| pywasm | {statistics.median(r[1] for r in rates):.2f} | 1 |")
-
-
-if __name__ == "__main__":
-    main()
+    sizes = {"ours": 100_000, "pywasm": 4_000}
+    counts = {name: instructions(binary, n) for name, n in sizes.items()}
+    variants = {"ours": timed(lambda: mine(sizes["ours"])), "pywasm": timed(lambda: peer(sizes["pywasm"]))}
+    found = in_turn(variants, 3 if quick else 11)
+    rates = {name: [counts[name] / seconds / 1e6 for seconds in values] for name, values in found.items()}
+    faster = ratio(rates, "ours", "pywasm")
+    end = [f"≥ {BOUND:.0f}", verdict(faster, BOUND, at_least=True)]
+    result.rows.append(["interpreter, metered", f"{median(rates, 'ours'):.2f}", f"{faster:.1f}", *end])
+    peer_name = f"pywasm {importlib.metadata.version('pywasm')}"
+    result.rows.append([peer_name, f"{median(rates, 'pywasm'):.2f}", "1", "", ""])
+    result.notes.append("A loop of local, i32 and memory instructions; inserted instructions are not counted.")
+    return result

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 from typing import Final, TypeAlias
@@ -16,6 +19,9 @@ from wasm.engine import Engine, Loaded
 
 DEFAULT_BYTES: Final = 32 << 20
 """Bytes of code, before metering, whose prepared form is kept in memory."""
+
+ENTRY_BYTES: Final = 16 << 10
+"""What an entry counts at least: compiled code has mappings of its own, of which a process may have some ten thousand."""
 
 _PRICE_BYTES: Final = 8
 
@@ -55,8 +61,9 @@ class CodeCache:
         prepared = self._prepare(code, ruleset, engine, debug=debug)
         with self._lock:
             if key not in self._entries:
-                self._entries[key] = (prepared, len(code))
-                self._bytes += len(code)
+                size = max(len(code), ENTRY_BYTES)
+                self._entries[key] = (prepared, size)
+                self._bytes += size
             while self._bytes > self.max_bytes and len(self._entries) > 1:
                 _, (_, size) = self._entries.popitem(last=False)
                 self._bytes -= size
@@ -79,6 +86,20 @@ class CodeCache:
         return prepared
 
 
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Keep Python's cycle collector away: preparing makes many small values and no cycles."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@collector_paused()
 def prepare(code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = False) -> Prepared:
     """Check, meter and load code."""
     verdict = check(code, ruleset, debug=debug)

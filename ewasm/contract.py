@@ -110,6 +110,13 @@ def _features(module: Module, ruleset: Ruleset) -> Iterator[Finding]:
             title = PROPOSALS[use.feature].title
             where = _place(module, use.offset, use.function)
             yield Finding(use.feature, f"{title}{_refusal(use.feature)}{use.what}{where}", use.offset, use.function)
+    # A second table or memory, even if no instruction speaks of it.
+    for what, count, feature in (
+        ("tables", len(module.imported("table")) + len(module.tables), "reference-types"),
+        ("memories", len(module.imported("memory")) + len(module.memories), "multi-memory"),
+    ):
+        if count > 1 and feature not in ruleset.features:
+            yield Finding(feature, f"{PROPOSALS[feature].title}{_refusal(feature)}{count} {what}")
 
 
 def _form(module: Module, ruleset: Ruleset, *, debug: bool) -> Iterator[Finding]:

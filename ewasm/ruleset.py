@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from ewasm.precompiles import BYZANTIUM, PrecompilePrices
+from gas.schedule import COUNTING, FREE, MAX_PRICE, Schedule
 from gas.schedule import EWASM as EWASM_SCHEDULE
-from gas.schedule import FREE, Schedule
+from wasm.instructions import BY_NAME
 from wasm.proposals import MACHINE, PROPOSALS
+from wasm.types import MAX_PAGES
 
 
 class RulesetError(Exception):
@@ -187,7 +189,9 @@ SSVM: Final = Ruleset(
 RULESETS: Final[Mapping[str, Ruleset]] = {ruleset.name: ruleset for ruleset in (EWASM, HERA, SSVM)}
 
 _TABLES: Final[dict[str, type[Any]]] = {"host": HostPrices, "precompiles": PrecompilePrices, "limits": ModuleLimits}
-_SCALARS: Final = frozenset({"max_code", "max_init_code", "system_contracts", "metered"})
+_MAX_GAS: Final = (1 << 63) - 1
+_SCALARS: Final = {"max_code": _MAX_GAS, "max_init_code": _MAX_GAS, "system_contracts": 10}
+_BOUNDS: Final = {"limits.memory_pages": MAX_PAGES, "memory.local": MAX_PRICE - 1, "memory.page": MAX_PRICE - 1}
 
 
 def find_ruleset(name: str) -> Ruleset:
@@ -208,19 +212,20 @@ def read_ruleset(path: Path) -> Ruleset:
         given = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise RulesetError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise RulesetError(f"{path}: not TOML: {error}") from error
     try:
         return _derive(given)
-    except (RulesetError, ValueError, TypeError) as error:
+    except (RulesetError, ValueError) as error:
         raise RulesetError(f"{path}: {error}") from error
 
 
 def _derive(given: dict[str, Any]) -> Ruleset:
     """Build a ruleset from what a file says."""
-    parent = RULESETS.get(given.pop("extends", "ewasm"))
-    if parent is None:
+    extends = given.pop("extends", "ewasm")
+    if not isinstance(extends, str) or extends not in RULESETS:
         raise RulesetError(f"extends: unknown ruleset; there are {', '.join(RULESETS)}")
+    parent = RULESETS[extends]
     name = given.pop("name", None)
     if not isinstance(name, str) or not name or name in RULESETS:
         raise RulesetError("name: a ruleset of its own needs a name of its own")
@@ -228,36 +233,71 @@ def _derive(given: dict[str, Any]) -> Ruleset:
     schedule = parent.schedule
     for key, value in given.items():
         if key in _TABLES:
-            changes[key] = replace(getattr(parent, key), **_checked(key, value, {f.name for f in fields(_TABLES[key])}))
+            changes[key] = replace(getattr(parent, key), **_numbers(key, value, [f.name for f in fields(_TABLES[key])]))
         elif key in _SCALARS:
+            changes[key] = _whole(key, value, _SCALARS[key])
+        elif key == "metered":
+            if not isinstance(value, bool):
+                raise RulesetError(f"{key}: true or false is expected")
             changes[key] = value
         elif key in ("features", "extra_functions"):
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise RulesetError(f"{key}: a list of names is expected")
             changes[key] = frozenset(value)
         elif key == "instructions":
-            schedule = replace(schedule, instructions={**schedule.instructions, **_prices(key, value)})
+            schedule = replace(schedule, instructions={**schedule.instructions, **_instructions(key, value)})
         elif key == "operands":
-            schedule = replace(schedule, operands={**schedule.operands, **{n: (u, s) for n, (u, s) in value.items()}})
+            schedule = replace(schedule, operands={**schedule.operands, **_operands(key, value)})
         elif key == "memory":
-            schedule = replace(schedule, **_checked(key, value, {"local", "page", "free_pages"}))  # type: ignore[arg-type]  # numbers
+            schedule = replace(schedule, **_numbers(key, value, ["local", "page", "free_pages"]))  # type: ignore[arg-type]  # numbers
         else:
             raise RulesetError(f"unknown key {key}")
     return replace(parent, schedule=schedule, **changes)
 
 
-def _prices(key: str, value: Any) -> dict[str, int]:
-    """Return a table of whole numbers."""
-    if not isinstance(value, dict):
-        raise RulesetError(f"{key}: a table is expected")
-    for name, price in value.items():
-        if type(price) is not int or price < 0:
-            raise RulesetError(f"{key}.{name}: a whole number from 0 is expected, not {price!r}")
+def _whole(key: str, value: Any, bound: int) -> int:
+    """Return a whole number within its bound."""
+    if type(value) is not int or not 0 <= value <= bound:
+        raise RulesetError(f"{key}: a whole number from 0 to {bound} is expected")
     return value
 
 
-def _checked(key: str, value: Any, known: set[str]) -> dict[str, int]:
+def _table(key: str, value: Any) -> dict[str, Any]:
+    """Return a table."""
+    if not isinstance(value, dict):
+        raise RulesetError(f"{key}: a table is expected")
+    return value
+
+
+def _numbers(key: str, value: Any, known: Sequence[str]) -> dict[str, int]:
     """Return a table of whole numbers whose keys are known."""
-    prices = _prices(key, value)
-    for name in prices:
+    found = {}
+    for name, number in _table(key, value).items():
         if name not in known:
             raise RulesetError(f"{key}.{name}: unknown; known are {', '.join(sorted(known))}")
-    return prices
+        found[name] = _whole(f"{key}.{name}", number, _BOUNDS.get(f"{key}.{name}", _MAX_GAS))
+    return found
+
+
+def _instructions(key: str, value: Any) -> dict[str, int]:
+    """Return prices of instructions."""
+    found = {}
+    for name, price in _table(key, value).items():
+        if name not in BY_NAME:
+            raise RulesetError(f"{key}.{name}: there is no such instruction")
+        found[name] = _whole(f"{key}.{name}", price, MAX_PRICE - 1)
+    return found
+
+
+def _operands(key: str, value: Any) -> dict[str, tuple[int, int]]:
+    """Return prices by operand, as (unit, shift)."""
+    found = {}
+    for name, price in _table(key, value).items():
+        if name not in COUNTING:
+            raise RulesetError(f"{key}.{name}: unknown; known are {', '.join(COUNTING)}")
+        if not isinstance(price, list) or len(price) != 2:
+            raise RulesetError(f"{key}.{name}: [unit, shift] is expected")
+        unit, shift = price
+        where = f"{key}.{name}"
+        found[name] = (_whole(f"{where}, unit", unit, MAX_PRICE - 1), _whole(f"{where}, shift", shift, 31))
+    return found

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from evmc import Host, Message, Result, Status
 from ewasm.binding import imports
 from ewasm.cache import CodeCache
-from ewasm.contract import Finding, check, has_preamble
+from ewasm.contract import Finding, has_preamble
 from ewasm.frame import ContractFailure, Finish, Frame, Revert
 from ewasm.ruleset import EWASM, Ruleset
 from ewasm.threads import with_room
@@ -90,9 +90,9 @@ class EwasmVM:
         frame = Frame(host, message, code, meter, self.ruleset, self._debug or _discard)
         result = with_room(self.engine, lambda: self._run(frame, prepared.loaded, prepared.entry_price))
         if message.kind.is_create and result.status is Status.SUCCESS and has_preamble(result.output):
-            verdict = check(result.output, self.ruleset, debug=self._debug is not None)
-            if not verdict.accepted:
-                return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, verdict.findings[0])
+            created = self.cache.get(result.output, self.ruleset, self.engine, debug=self._debug is not None)
+            if created.findings:
+                return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, created.findings[0])
         return result
 
     def _run(self, frame: Frame, loaded: Loaded | None, entry_price: int) -> Result:

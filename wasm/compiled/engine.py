@@ -76,15 +76,21 @@ class CompiledEngine:
         squares = sum(len(function.body) ** 2 for function in module.functions)
         optimisation = "none" if squares > SQUARES_FOR_SPEED else "speed"
         engine = self.engine(optimisation)
-        return CompiledModule(self, wasmtime.Module(engine, encode(emit(module))), Shape.of(module, optimisation))
+        binary = encode(emit(module))
+        try:
+            return CompiledModule(self, wasmtime.Module(engine, binary), Shape.of(module, optimisation))
+        except wasmtime.WasmtimeError as error:
+            raise NativeFault(f"a valid module was not compiled: {error}") from error
 
     def revive(self, artefact: bytes) -> CompiledModule:
         """Load an artefact; the library runs even an altered one, so the caller vouches for it."""
         size = int.from_bytes(artefact[:4], "big")
         shape = Shape.parse(artefact[4 : 4 + size])
-        return CompiledModule(
-            self, wasmtime.Module.deserialize(self.engine(shape.optimisation), artefact[4 + size :]), shape
-        )
+        try:
+            code = wasmtime.Module.deserialize(self.engine(shape.optimisation), artefact[4 + size :])
+        except wasmtime.WasmtimeError as error:
+            raise NativeFault(f"an artefact of this engine was not loaded: {error}") from error
+        return CompiledModule(self, code, shape)
 
     def linker(self, optimisation: str, imports: Imports) -> Linker:
         """Return a linker with the host functions of a mapping; the last few mappings are remembered."""
@@ -312,16 +318,20 @@ class CompiledExtern:
         return out[1] & (0xFFFF_FFFF if kind in (0, 2) else 0xFFFF_FFFF_FFFF_FFFF)
 
 
-class CompiledMemory:
-    """A view of a linear memory, without copies; it never moves, and only grows."""
+_BYTES: Final = native.ffi.typeof("char *")
 
-    __slots__ = ("_buffer", "_context", "_extern", "_size")
+
+class CompiledMemory:
+    """A view of a linear memory, without copies; it never moves, and only grows. It keeps its store alive."""
+
+    __slots__ = ("_buffer", "_context", "_extern", "_size", "_store")
 
     def __init__(self, instance: CompiledInstance, name: str) -> None:
+        self._store = instance.store
         self._extern = instance.extern(name)
         self._context = instance.store.context
         base = native.memory_data(self._context, ctypes.addressof(self._extern) + 8)
-        pointer = native.ffi.cast("char *", base)
+        pointer = native.ffi.cast(_BYTES, base)
         self._buffer = native.ffi.buffer(pointer, instance.loaded.shape.max_bytes)
         self._size = 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import wasmtime
@@ -18,7 +19,7 @@ from wasm.compiled import native
 from wasm.compiled.emission import extended
 from wasm.engine import HostFunction
 from wasm.errors import Unsupported
-from wasm.types import FuncType
+from wasm.types import FuncType, ValType
 
 _M32: Final = 0xFFFF_FFFF
 _M64: Final = 0xFFFF_FFFF_FFFF_FFFF
@@ -35,10 +36,11 @@ class Current(threading.local):
 current: Final = Current()
 
 
-def masks(types: Sequence[str]) -> list[int]:
+@cache
+def masks(types: tuple[ValType, ...]) -> tuple[int, ...]:
     """Return the bits that count in values of these types; raise `Unsupported` for references."""
     try:
-        return [_MASKS[t] for t in types]
+        return tuple([_MASKS[t] for t in types])
     except KeyError as error:
         name = str(error.args[0])
         raise Unsupported(
@@ -79,12 +81,12 @@ def _escaped(_kind: Any, error: Any, _traceback: Any) -> None:
     current.escaped = error
 
 
-def _reader(masks_: list[int]) -> Callable[[Any], Sequence[int]]:
+def _reader(masks_: tuple[int, ...]) -> Callable[[Any], Sequence[int]]:
     """Return a function that reads arguments, 16 bytes apart; the short forms are the frequent ones."""
     if not masks_:
         return lambda _: ()
     if len(masks_) == 1:
-        (a,) = masks_
+        a = masks_[0]
         return lambda v: (v[0] & a,)
     if len(masks_) == 2:
         a, b = masks_
