@@ -12,8 +12,8 @@ from evmc.types import U256, ZERO_BYTES32, Address, Bytes32
 
 
 def _refuse(message: Message) -> Result:
-    """Answer a call to another contract: there is none."""
-    return Result(Status.SUCCESS, message.gas)
+    """Answer a call to another contract: there is none; a creation fails, as nobody gives it an address."""
+    return Result(Status.FAILURE) if message.kind.is_create else Result(Status.SUCCESS, message.gas)
 
 
 @dataclass
@@ -29,8 +29,9 @@ class MockAccount:
 class MockHost:
     """A `Host` whose state is a dictionary and whose answers to calls are given.
 
-    Calls go to `precompiles` first, else to `on_call`, which by default finds an account without code: success, all
-    gas left. Nothing is ever undone: `calls`, `logs` and `destroyed` record what was asked, in order.
+    Calls go to `precompiles` first, else to `on_call`, which by default finds an account without code (success, all
+    gas left) and lets creations fail. Nothing is ever undone: `calls`, `logs` and `destroyed` record what was asked, in
+    order.
     """
 
     accounts: dict[Address, MockAccount] = field(default_factory=dict)

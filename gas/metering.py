@@ -35,7 +35,7 @@ def meter(module: ValidModule, schedule: Schedule, max_pages: int | None = None)
     functions = tuple(
         replace(
             function,
-            body=inject(function.body, charge_points(function.body, function.local_count, schedule), schedule),
+            body=inject(function.body, *charge_points(function.body, function.local_count, schedule)),
             weight=frame_words(function, len(types[function.type].params)),
         )
         for function in module.functions
@@ -81,12 +81,16 @@ class _Frame:
         self.hit = self.fall = self.has_else = False
 
 
-def charge_points(body: Expr, local_count: int, schedule: Schedule) -> dict[int, int]:
+def charge_points(
+    body: Expr, local_count: int, schedule: Schedule
+) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
     """Return what is charged where: from the index of the instruction that a charge stands before to particles.
 
-    One pass, linear in the size of the body.
+    The second mapping is of charges by operand: to (unit, shift). One pass, linear in the size of the body.
     """
     prices: dict[Op, int] = {}
+    dynamic = {name: price for name, price in schedule.operands.items() if price[0]}
+    by_operand: dict[int, tuple[int, int]] = {}
     costs = {0: local_count * schedule.local}
     current = 0
     reach = True
@@ -99,6 +103,8 @@ def charge_points(body: Expr, local_count: int, schedule: Schedule) -> dict[int,
         if name not in _STRUCTURAL:
             if reach:
                 costs[current] += cost
+                if name in dynamic:
+                    by_operand[position] = dynamic[name]
             continue
         if reach and name not in ("loop", "else", "end"):
             costs[current] += cost
@@ -143,7 +149,7 @@ def charge_points(body: Expr, local_count: int, schedule: Schedule) -> dict[int,
             reach = name in ("br_if", "call", "call_indirect")
             current = following
             costs[current] = 0
-    return {position: cost for position, cost in costs.items() if cost}
+    return {position: cost for position, cost in costs.items() if cost}, by_operand
 
 
 _STRUCTURAL: Final = frozenset(
@@ -151,9 +157,8 @@ _STRUCTURAL: Final = frozenset(
 )
 
 
-def inject(body: Expr, charges: dict[int, int], schedule: Schedule) -> Expr:
+def inject(body: Expr, charges: dict[int, int], by_operand: dict[int, tuple[int, int]]) -> Expr:
     """Return the body with its charges before the instructions that they stand before."""
-    dynamic = {name: price for name, price in schedule.operands.items() if price[0]}
     out: list[Instr] = []
     for position, instr in enumerate(body):
         cost = charges.get(position)
@@ -161,7 +166,7 @@ def inject(body: Expr, charges: dict[int, int], schedule: Schedule) -> Expr:
             if cost >= MAX_BLOCK:
                 raise OverflowError(f"a block costs {cost} particles, 2^62 or more")
             out.append(Instr(CHARGE, cost, instr.offset))
-        price = dynamic.get(instr.op.name)
+        price = by_operand.get(position)
         if price:
             out.append(Instr(CHARGE_OPERAND, price, instr.offset))
         out.append(instr)

@@ -17,6 +17,9 @@ from wasm.instructions import BY_NAME, INSERTED, ROWS, Op
 MAX_PRICE: Final = 1 << 31
 """Static prices and dynamic units stay below this many particles, so that sums of 64 bits cannot wrap."""
 
+COUNTING: Final = tuple(f"{space}.{what}" for space in ("memory", "table") for what in ("grow", "fill", "copy", "init"))
+"""Instructions whose operand on top of the stack is an i32 that counts what there is to do."""
+
 
 class Unpriced(Exception):
     """An instruction has no price in a schedule; nothing is free by accident."""
@@ -46,6 +49,11 @@ class Schedule:
         for name in (*self.instructions, *self.operands):
             if name not in BY_NAME:
                 raise ValueError(f"price of {name}: there is no such instruction")
+        for name, (_, shift) in self.operands.items():
+            if name not in COUNTING:
+                raise ValueError(f"price of {name} by operand: its operand counts nothing")
+            if not 0 <= shift < 32:
+                raise ValueError(f"price of {name} by operand: a shift of {shift} is outside 0 … 31")
 
     def price(self, op: Op) -> int:
         """Return the price of an instruction in particles; raise `Unpriced` if it has none."""
