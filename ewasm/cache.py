@@ -21,7 +21,7 @@ DEFAULT_BYTES: Final = 32 << 20
 """Bytes of code, before metering, whose prepared form is kept in memory."""
 
 ENTRY_BYTES: Final = 16 << 10
-"""What an entry counts at least: compiled code has mappings of its own, of which a process may have some ten thousand."""
+"""What an entry counts at least: compiled code has mappings of its own, and a process may have so many only."""
 
 _PRICE_BYTES: Final = 8
 

@@ -58,7 +58,7 @@ class EwasmVM:
         debug: Callable[[str], None] | None = None,
     ) -> None:
         self.ruleset = ruleset
-        self.engine = engine or Interpreter()
+        self.engine = engine or CompiledEngine()
         if trace and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         self.cache = cache or CodeCache()

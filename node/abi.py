@@ -6,19 +6,27 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-from eth_abi.abi import decode, encode
+from eth_abi.abi import decode, encode, is_encodable_type
 from eth_abi.exceptions import ABITypeError, DecodingError, EncodingError, ParseError
 from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
 from state import keccak256
 
+_FULL = {"uint": "uint256", "int": "int256", "fixed": "fixed128x18", "ufixed": "ufixed128x18"}
+_SHORT = re.compile(rf"\b({'|'.join(_FULL)})\b")
 _SIGNATURE = re.compile(r"\s*(\w+)\s*(\(.*?\))\s*(?:(?:returns|->)?\s*(\(.*\)))?\s*", re.DOTALL)
 
 
 class AbiError(Exception):
     """A signature or argument that cannot be: the message names it."""
+
+
+def shorten(text: str) -> str:
+    """Return text cut to what fits a message."""
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,33 +47,27 @@ def parse_signature(text: str) -> Signature:
     """Parse `transfer(address,uint256)`, with results as in `balanceOf(address)(uint256)`; raise `AbiError`."""
     match = _SIGNATURE.fullmatch(text)
     if match is None or not match[1]:
-        raise AbiError(f"signature {text!r}: expected NAME(TYPE,…) or NAME(TYPE,…)(TYPE,…)")
+        raise AbiError(f"signature {shorten(text)!r}: expected NAME(TYPE,…) or NAME(TYPE,…)(TYPE,…)")
     params = _types(text, match[2])
     return Signature(match[1], params, None if match[3] is None else _types(text, match[3]))
 
 
 def _types(signature: str, text: str) -> tuple[str, ...]:
     """Return the canonical types in a tuple."""
-    inner = re.sub(r"\s+", "", text)
+    inner = _SHORT.sub(lambda match: _FULL[match[0]], re.sub(r"\s+", "", text))
     if inner == "()":
         return ()
     try:
         tuple_ = parse(inner)
         if not isinstance(tuple_, TupleType):
-            raise AbiError(f"signature {signature!r}: {text} is no list of types")
-        for component in tuple_.components:
-            component.validate()
-        types = map(_canonical, tuple_.components)
-        return tuple(str(type_.to_type_str()) for type_ in types)  # type: ignore[no-untyped-call]  # eth-abi
-    except (ParseError, ABITypeError) as error:
-        raise AbiError(f"signature {signature!r}: unknown type in {text}") from error
-
-
-def _canonical(type_: ABIType) -> ABIType:
-    """Return a type with its full name: `uint` is `uint256`."""
-    if isinstance(type_, BasicType) and type_.sub is None and type_.base in ("uint", "int"):
-        return BasicType(type_.base, 256, type_.arrlist)  # type: ignore[no-untyped-call]  # eth-abi
-    return type_
+            raise AbiError(f"signature {shorten(signature)!r}: {shorten(text)} is no list of types")
+        types = tuple(str(part.to_type_str()) for part in tuple_.components)
+        unknown = next((type_ for type_ in types if not is_encodable_type(type_)), None)
+    except (ParseError, ABITypeError, ValueError, RecursionError) as error:
+        raise AbiError(f"signature {shorten(signature)!r}: unknown type in {shorten(text)}") from error
+    if unknown is not None:
+        raise AbiError(f"signature {shorten(signature)!r}: unknown type {shorten(unknown)}")
+    return types
 
 
 def encode_call(signature: Signature, arguments: Sequence[str]) -> bytes:
@@ -78,8 +80,10 @@ def encode_call(signature: Signature, arguments: Sequence[str]) -> bytes:
         try:
             value = _value(parse(type_), text)
             encode([type_], [value])
-        except (EncodingError, ValueError, TypeError, KeyError) as error:
-            raise AbiError(f"argument {number} of {signature.name}, {text!r}, is not of type {type_}") from error
+        except (EncodingError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+            raise AbiError(
+                f"argument {number} of {signature.name}, {shorten(text)!r}, is not of type {shorten(type_)}"
+            ) from error
         values.append(value)
     return signature.selector + bytes(encode(signature.params, values))
 
@@ -98,22 +102,33 @@ def _value(type_: ABIType, given: Any) -> Any:
     text = str(given)
     if type_.base in ("uint", "int"):
         return int(text, 0)
+    if type_.base in ("fixed", "ufixed"):
+        return Decimal(text)
     if type_.base == "bool":
         return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
     if type_.base == "string":
         return text
     if type_.base == "address" and len(text.removeprefix("0x")) != 40:
         raise ValueError("an address has 40 hex digits")
-    return text if type_.base == "address" else bytes.fromhex(text.removeprefix("0x"))
+    if type_.base == "address":
+        return text
+    data = bytes.fromhex(text.removeprefix("0x"))
+    if type_.sub is not None and len(data) != type_.sub:
+        raise ValueError(f"{type_.sub} bytes are expected")
+    return data
 
 
 def decode_output(signature: Signature, output: bytes) -> list[str] | None:
     """Return the results as text, None if the signature gives no result types or they do not fit the output."""
-    if not signature.results:
-        return None
+    values = _decode(signature.results, output) if signature.results else None
+    return None if values is None else [_text(value) for value in values]
+
+
+def _decode(types: Sequence[str], data: bytes) -> tuple[Any, ...] | None:
+    """Return the values of ABI data, None for what a contract made up: bad offsets, lengths, padding or text."""
     try:
-        return [_text(value) for value in decode(signature.results, output)]
-    except DecodingError:
+        return decode(types, data)
+    except (DecodingError, UnicodeDecodeError, OverflowError):
         return None
 
 
@@ -133,8 +148,6 @@ def revert_reason(output: bytes) -> str | None:
         (b"\x4e\x48\x7b\x71", "uint256", "panic {:#x}"),
     ):
         if output[:4] == selector:
-            try:
-                return shown.format(decode([type_], output[4:])[0])
-            except DecodingError:
-                return None
+            values = _decode([type_], output[4:])
+            return None if values is None else shown.format(*values)
     return None

@@ -27,7 +27,7 @@ from state import EMPTY_CODE_HASH, Journal, encode, keccak256
 BlockHash: TypeAlias = Callable[[int], Bytes32 | None]
 
 MAX_NONCE = 2**64 - 1
-"""An account at this nonce can create nothing more (EIP-2681)."""
+"""An account at this nonce can neither create nor send anything more (EIP-2681)."""
 
 
 def create_address(sender: Address, nonce: int) -> Address:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,10 @@ from state import GenesisAccount, MemoryStore, WorldState
 
 FORMAT: Final = 1
 _FILE: Final = "state.json"
+_DRAFT: Final = "state.new"
 _LOCK: Final = "lock"
+MAX_NUMBER: Final = 1 << 53
+"""A block number below this keeps every time that follows from it inside 64 bits."""
 
 
 class StateError(Exception):
@@ -36,28 +39,32 @@ class Chain:
 @contextmanager
 def locked(folder: Path, *, create: bool) -> Iterator[None]:
     """Hold a state directory for one process; raise `StateError` if another has it or it is no state directory."""
-    made = create and not folder.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()] if create else []
     try:
         if create:
             _make(folder)
         if not (folder / _FILE).is_file() and not create:
             raise StateError(f"{folder}: there is no state here; make one with: ewasm deploy FILE --state {folder}")
         with FileLock(folder / _LOCK, timeout=0):
-            yield
+            try:
+                yield
+            finally:
+                if not (folder / _FILE).exists():
+                    (folder / _LOCK).unlink(missing_ok=True)
     except Timeout:
         raise StateError(f"{folder}: another process is using this state; try again when it has ended") from None
     except OSError as error:
-        raise StateError(f"{folder}: {error.strerror or error}") from error
+        raise StateError(f"{error.filename or folder}: {error.strerror or error}") from error
     finally:
-        if made and folder.is_dir() and not (folder / _FILE).exists():
-            (folder / _LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        with suppress(OSError):  # the first that is not empty has become somebody's
+            for path in made:
+                path.rmdir()
 
 
 def _make(folder: Path) -> None:
-    """Make a directory that is new or empty."""
+    """Make a directory that is new or empty, but for what an earlier process left when it was ended."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / _FILE).exists() and any(entry.name != _LOCK for entry in folder.iterdir()):
+    if not (folder / _FILE).exists() and any(entry.name not in (_LOCK, _DRAFT) for entry in folder.iterdir()):
         raise StateError(f"{folder}: holds other files and no state; give an empty or new directory")
 
 
@@ -68,7 +75,7 @@ def load(folder: Path, ruleset: Ruleset) -> Chain | None:
         return None
     try:
         return _parse(path, json.loads(path.read_text("utf-8")), ruleset)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise StateError(f"{path}: damaged, or not a state file ({error}); restore it from a copy") from error
 
 
@@ -78,16 +85,24 @@ def _parse(path: Path, given: dict[str, Any], ruleset: Ruleset) -> Chain:
         raise StateError(f"{path}: format {given['format']}, this version reads format {FORMAT}")
     made = given["ruleset"]
     if made["hash"] != ruleset.hash:
-        same = ", whose prices or limits have changed since" if made["name"] == ruleset.name else ""
+        same = made["name"] == ruleset.name
         raise StateError(
-            f"{path}: made with ruleset {made['name']} ({made['hash'][:12]}{same}), not with {ruleset.name}"
-            f" ({ruleset.hash[:12]}); use --ruleset {made['name']} or another directory"
+            f"{path}: made with ruleset {made['name']} ({made['hash'][:12]}), not with"
+            f" {'what it is now' if same else ruleset.name} ({ruleset.hash[:12]}); use"
+            f" {'that version of it' if same else '--ruleset ' + made['name']}, or another directory"
         )
     accounts = {Address.from_hex(address): _account(value) for address, value in given["accounts"].items()}
+    if sum(account.balance for account in accounts.values()) >> 256:
+        raise StateError(f"{path}: damaged: its balances add up to more than 256 bits; restore it from a copy")
     world = WorldState.genesis(MemoryStore(), accounts)
     if str(world.root) != given["root"]:
-        raise StateError(f"{path}: damaged: its accounts have root {world.root}, recorded is {given['root']}")
-    return Chain(world, given["number"])
+        raise StateError(
+            f"{path}: damaged: its accounts have root {world.root}, recorded is {given['root']}; restore it from a copy"
+        )
+    number = given["number"]
+    if type(number) is not int or not 0 <= number < MAX_NUMBER:
+        raise StateError(f"{path}: damaged: {number!r} is no block number; restore it from a copy")
+    return Chain(world, number)
 
 
 def _account(given: dict[str, Any]) -> GenesisAccount:
@@ -113,7 +128,7 @@ def save(folder: Path, chain: Chain, ruleset: Ruleset) -> None:
             for address, account in sorted(chain.world.accounts())
         },
     }
-    draft = path.with_suffix(".new")
+    draft = folder / _DRAFT
     try:
         with draft.open("w", encoding="utf-8") as file:
             json.dump(document, file, indent=1)

@@ -47,38 +47,62 @@ def run_file(path: Path, ruleset: Ruleset, vm: VM) -> Iterator[Outcome]:
     """Run every test of a file; raise `TestFileError` if it is no filled state test."""
     try:
         tests = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise TestFileError(f"{path}: {error}") from error
+    except OSError as error:
+        raise TestFileError(f"{path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TestFileError(f"{path}: not JSON ({error})") from error
     if not isinstance(tests, dict):
         raise TestFileError(f"{path}: an object of tests is expected")
+    if not tests:
+        raise TestFileError(f"{path}: no state test in it")
     for name, test in tests.items():
         try:
-            yield from _run(name, test, ruleset, vm)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            cases = _cases(name, test)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise TestFileError(f"{path}: {name}: not a filled state test ({error!r})") from error
+        for case in cases:
+            yield _run(case, ruleset, vm)
 
 
-def _run(name: str, test: dict[str, Any], ruleset: Ruleset, vm: VM) -> Iterator[Outcome]:
-    """Run one test: an outcome for each entry of each fork in `post`."""
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A transaction on a state, and the hashes that come of it."""
+
+    name: str
+    pre: WorldState
+    block: TxContext
+    transaction: Transaction
+    expected: tuple[str, str]
+
+
+def _cases(name: str, test: dict[str, Any]) -> list[_Case]:
+    """Read one test: a case for each entry of each fork in `post`."""
     pre = WorldState.genesis(MemoryStore(), {Address.from_hex(a): _account(v) for a, v in test["pre"].items()})
     block = _block(test["env"])
     entries = [(fork, entry) for fork, posts in test["post"].items() for entry in posts]
-    for number, (fork, entry) in enumerate(entries):
-        label = name if len(entries) == 1 else f"{name}/{fork}/{number}"
-        root, logs, note = _execute(_transaction(test["transaction"], entry["indexes"]), pre, block, ruleset, vm)
-        yield Outcome(label, (entry["hash"], entry["logs"]), (str(root), str(logs)), note)
+    if not entries:
+        raise ValueError("nothing is expected")
+    return [
+        _Case(
+            name if len(entries) == 1 else f"{name}/{fork}/{number}",
+            pre,
+            block,
+            _transaction(test["transaction"], entry["indexes"]),
+            (str(Bytes32.from_hex(entry["hash"])), str(Bytes32.from_hex(entry["logs"]))),
+        )
+        for number, (fork, entry) in enumerate(entries)
+    ]
 
 
-def _execute(
-    tx: Transaction, pre: WorldState, block: TxContext, ruleset: Ruleset, vm: VM
-) -> tuple[Bytes32, Bytes32, str]:
-    """Execute a transaction; return state root, logs hash and a note on how it ended."""
+def _run(case: _Case, ruleset: Ruleset, vm: VM) -> Outcome:
+    """Execute a transaction; what cannot be executed leaves the state as it was."""
+    journal, contracts = Journal(case.pre), system_contracts(ruleset)
     try:
-        receipt = execute_transaction(tx, Journal(pre), block, vm, ruleset, system_contracts(ruleset), _hash_of_decimal)
+        receipt = execute_transaction(case.transaction, journal, case.block, vm, ruleset, contracts, _hash_of_decimal)
     except InvalidTransaction as error:
-        return pre.root, logs_hash(()), str(error)
-    note = f"{receipt.result.status.name}, {receipt.gas_used} gas used"
-    return pre.apply(receipt.diff).root, logs_hash(receipt.logs), note
+        return Outcome(case.name, case.expected, (str(case.pre.root), str(logs_hash(()))), str(error))
+    got = str(case.pre.apply(receipt.diff).root), str(logs_hash(receipt.logs))
+    return Outcome(case.name, case.expected, got, f"{receipt.result.status.name}, {receipt.gas_used} gas used")
 
 
 def _hash_of_decimal(number: int) -> Bytes32:
@@ -88,6 +112,14 @@ def _hash_of_decimal(number: int) -> Bytes32:
 
 def _number(text: str) -> int:
     return int(text, 16)
+
+
+def _u64(text: str) -> int:
+    """Return a number that contracts see in 64 bits."""
+    number = _number(text)
+    if not 0 <= number < 1 << 64:
+        raise ValueError(f"{text} does not fit 64 bits")
+    return number
 
 
 def _bytes(text: str) -> bytes:
@@ -102,9 +134,9 @@ def _account(given: dict[str, Any]) -> GenesisAccount:
 def _block(env: dict[str, str]) -> TxContext:
     return TxContext(
         coinbase=Address.from_hex(env["currentCoinbase"]),
-        number=_number(env["currentNumber"]),
-        timestamp=_number(env["currentTimestamp"]),
-        gas_limit=_number(env["currentGasLimit"]),
+        number=_u64(env["currentNumber"]),
+        timestamp=_u64(env["currentTimestamp"]),
+        gas_limit=_u64(env["currentGasLimit"]),
         difficulty=U256(_number(env["currentDifficulty"])),
     )
 

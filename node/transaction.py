@@ -7,7 +7,7 @@ from typing import Final
 
 from evmc import U256, VM, ZERO_ADDRESS, Address, CallKind, Gas, Log, Message, Precompiles, Result, TxContext
 from ewasm.ruleset import Ruleset
-from node.host import BlockHash, NodeHost
+from node.host import MAX_NONCE, BlockHash, NodeHost
 from state import Diff, Journal
 
 TX_BASE: Final = 21_000
@@ -59,6 +59,8 @@ def check_transaction(tx: Transaction, journal: Journal, block: TxContext, rules
     nonce, balance = journal.nonce(tx.sender), journal.balance(tx.sender)
     if tx.nonce != nonce:
         raise InvalidTransaction(f"nonce {tx.nonce} of {tx.sender} is not the next, {nonce}")
+    if nonce >= MAX_NONCE:
+        raise InvalidTransaction(f"{tx.sender} has sent all it can: its nonce is the last, {nonce}")
     cost = tx.gas_limit * tx.gas_price + tx.value
     if cost > balance:
         raise InvalidTransaction(f"{tx.sender} has {balance}, gas and value need {cost}")

@@ -3,18 +3,55 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import click
 
+from node.cli import show
 from node.cli.check import check, meter
 from node.cli.execute import call, deploy, run
 from node.cli.suites import spectest, statetest
+from wasm.compiled import NativeFault
 
 __all__ = ["cli", "main"]
 
 FAULT = 3
 """Exit status of a fault of this machine, as against 1 for the contract's and 2 for the user's."""
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+class _Commands(click.Group):
+    """A group whose errors take one line each, and whose exit status tells whose fault an error is."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command and exit."""
+        try:
+            status = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            see = f"; see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+            status = _fail(error.format_message().rstrip(".") + see, error.exit_code)
+        except click.Abort:
+            status = _fail("interrupted", INTERRUPTED)
+        except MemoryError:
+            status = _fail("out of memory; this says nothing about the contract", FAULT)
+        except (OSError, NativeFault) as error:
+            status = _fail(f"{error}; this says nothing about the contract", FAULT)
+        except Exception:  # noqa: BLE001  # a bug is shown whole, and is no verdict about the contract
+            traceback.print_exc()
+            status = FAULT
+        sys.exit(status)
+
+
+def _fail(message: str, status: int) -> int:
+    """Print an error in one line, if anybody listens."""
+    with suppress(OSError):
+        click.echo(f"Error: {show.one_line(message)}", err=True)
+    return status
 
 
 def _version() -> str:
@@ -24,14 +61,22 @@ def _version() -> str:
         return "unknown (not installed)"
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(_version(), prog_name="ewasm")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Run, check, meter and test Ewasm contracts.
 
     Exit status: 0 success; 1 the contract failed or reverted, the rules refuse it, or a test failed; 2 wrong usage, a
     file that cannot be read, bad hex, not WebAssembly at all; 3 a fault of this machine.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
 
 
 for command in (run, deploy, call, check, meter, statetest, spectest):
@@ -40,10 +85,4 @@ for command in (run, deploy, call, check, meter, statetest, spectest):
 
 def main() -> None:
     """Run the command line."""
-    try:
-        cli(prog_name="ewasm")
-    except MemoryError:
-        click.echo("Error: out of memory; this says nothing about the contract", err=True)
-        sys.exit(FAULT)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    cli(prog_name="ewasm")

@@ -14,7 +14,7 @@ from ewasm.ruleset import Ruleset
 from gas.emission import write_out
 from gas.metering import meter as meter_module
 from node.cli import show
-from node.cli.options import json_option, read_code, ruleset_option
+from node.cli.options import InputError, json_option, read_code, ruleset_option
 from wasm.encode import encode
 
 
@@ -82,6 +82,6 @@ def meter(file: Path, output: Path, ruleset: Ruleset) -> None:
     try:
         output.write_bytes(binary)
     except OSError as error:
-        raise click.UsageError(f"{output}: {error.strerror}") from error
+        raise InputError(f"{output}: {error.strerror}") from error
     charges = sum(op.code < 0 for function in metered.functions for op, _, _ in function.body)
     show.emit_line(f"{output}: {len(binary):,} bytes (from {len(code):,}), {charges:,} charges", show.GOOD)

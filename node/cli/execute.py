@@ -13,34 +13,36 @@ from typing import IO, Any
 import click
 
 from evmc import U256, Address, Gas, Log, Message, Result, Status, TxContext
+from ewasm.artefacts import ArtefactStore, default_directory
+from ewasm.cache import CodeCache
 from ewasm.contract import Finding
 from ewasm.ruleset import Ruleset
 from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM, Reason, make_engine
-from gas.meter import OutOfGas
 from node import defaults
 from node.abi import Signature, decode_output, revert_reason
 from node.cli import show
-from node.cli.options import AddressParam, call_data, message_options, read_code
+from node.cli.options import AddressParam, InputError, call_data, input_options, message_options, read_code
 from node.host import NodeHost, create_address
 from node.statefile import Chain, StateError, load, locked, save
-from node.transaction import InvalidTransaction, Transaction, execute_transaction
+from node.transaction import InvalidTransaction, Transaction, check_transaction, execute_transaction
 from state import Diff, GenesisAccount, Journal, MemoryStore, WorldState
 from wasm.engine import Tracer, Value
+from wasm.errors import Trap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """The options that every execution has."""
 
-    data: bytes | None
-    sig: str | None
     value: U256
     gas: Gas
     sender: Address | None
     engine: str
     ruleset: Ruleset
     debug: bool
+    cache: Path | None
+    no_cache: bool
     trace: Path | None
     as_json: bool
 
@@ -65,10 +67,17 @@ STATE_OPTION = click.option(
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.argument("arguments", nargs=-1)
+@input_options
 @message_options
 @click.option("--address", type=AddressParam(), help="Address of the contract.  [default: the sender's first]")
-def run(file: Path, arguments: tuple[str, ...], address: Address | None, **options: Any) -> None:
+def run(
+    file: Path,
+    arguments: tuple[str, ...],
+    data: bytes | None,
+    sig: str | None,
+    address: Address | None,
+    **options: Any,
+) -> None:
     """Run FILE (.wasm, .wat or .hex) as the code of an account in a fresh state.
 
     The sender has 10,000 * 10^18, the block is number 1 at second 1,600,000,012 of chain 31337, gas has no price.
@@ -79,21 +88,23 @@ def run(file: Path, arguments: tuple[str, ...], address: Address | None, **optio
       ewasm run counter.wasm --sig 'add(uint256)' 5
     """  # noqa: D301  # \b is click's
     given = Options(**options)
-    data, signature = call_data(given.data, given.sig, arguments)
+    call_input, signature = call_data(data, sig, arguments)
     code = read_code(file)
     sender = given.sender or defaults.SENDER
     contract = address or create_address(sender, 0)
     accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
     if contract == sender:
         raise click.UsageError("--address and --sender must differ")
+    contracts = system_contracts(given.ruleset)
+    if contract in contracts:
+        raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
     world = WorldState.genesis(MemoryStore(), accounts)
     message = Message(
-        gas=given.gas, recipient=contract, code_address=contract, sender=sender, input=data, value=given.value
+        gas=given.gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=given.value
     )
     with _machine(given) as machine:
         journal = Journal(world)
         block = replace(defaults.block(1, given.gas), origin=sender)
-        contracts = system_contracts(given.ruleset)
         host = NodeHost(journal, block, machine.vm, given.ruleset, contracts, lambda _number: None)
         result = host.call(message)
         logs = journal.logs
@@ -123,20 +134,24 @@ def deploy(file: Path, folder: Path, **options: Any) -> None:
     Example:
       ewasm deploy erc20_deploy.wasm --state ./chain
     """  # noqa: D301  # \b is click's
-    given = Options(**options)
-    if given.data is not None or given.sig is not None:
-        raise click.UsageError("a deployment takes no --input and no --sig: the init code is its input")
-    code = read_code(file)
-    _transact(folder, given, to=None, data=code, signature=None, dry_run=False)
+    _transact(folder, Options(**options), to=None, data=read_code(file), signature=None, dry_run=False)
 
 
 @click.command()
 @click.argument("address", type=AddressParam())
-@click.argument("arguments", nargs=-1)
+@input_options
 @STATE_OPTION
 @click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")
 @message_options
-def call(address: Address, arguments: tuple[str, ...], folder: Path, dry_run: bool, **options: Any) -> None:  # noqa: FBT001  # click's
+def call(
+    address: Address,
+    arguments: tuple[str, ...],
+    data: bytes | None,
+    sig: str | None,
+    folder: Path,
+    dry_run: bool,  # noqa: FBT001  # click's
+    **options: Any,
+) -> None:
     """Execute a transaction that calls the contract at ADDRESS in a state that lasts.
 
     The gas used is the transaction's, intrinsic gas and refunds included.
@@ -145,9 +160,8 @@ def call(address: Address, arguments: tuple[str, ...], folder: Path, dry_run: bo
     Example:
       ewasm call 0x5fbdb2315678afecb367f032d93f642f64180aa3 --state ./chain --sig 'totalSupply()(uint256)' --dry-run
     """  # noqa: D301  # \b is click's
-    given = Options(**options)
-    data, signature = call_data(given.data, given.sig, arguments)
-    _transact(folder, given, to=address, data=data, signature=signature, dry_run=dry_run)
+    call_input, signature = call_data(data, sig, arguments)
+    _transact(folder, Options(**options), to=address, data=call_input, signature=signature, dry_run=dry_run)
 
 
 def _transact(
@@ -161,33 +175,26 @@ def _transact(
             if chain is None:
                 chain = Chain(WorldState.genesis(MemoryStore(), defaults.genesis(sender)))
             block = defaults.block(chain.number + 1, given.gas)
+            journal = Journal(chain.world)
+            transaction = Transaction(
+                sender=sender, to=to, nonce=journal.nonce(sender), gas_limit=given.gas, value=given.value, data=data
+            )
+            check_transaction(transaction, journal, block, given.ruleset)  # before anything is written
             with _machine(given) as machine:
-                outcome, after = _execute(chain, block, sender, machine, given, to=to, data=data)
+                outcome, after = _execute(transaction, journal, chain, block, machine)
             if not dry_run:
                 save(folder, after, given.ruleset)
     except (StateError, InvalidTransaction) as error:
-        raise click.UsageError(str(error)) from error
+        raise InputError(str(error)) from error
     _finish(outcome, signature, as_json=given.as_json)
 
 
 def _execute(
-    chain: Chain,
-    block: TxContext,
-    sender: Address,
-    machine: _Machine,
-    given: Options,
-    *,
-    to: Address | None,
-    data: bytes,
+    transaction: Transaction, journal: Journal, chain: Chain, block: TxContext, machine: _Machine
 ) -> tuple[Outcome, Chain]:
     """Execute a transaction on a state; return what to show and the state after."""
-    journal = Journal(chain.world)
-    transaction = Transaction(
-        sender=sender, to=to, nonce=journal.nonce(sender), gas_limit=given.gas, value=given.value, data=data
-    )
-    receipt = execute_transaction(
-        transaction, journal, block, machine.vm, given.ruleset, system_contracts(given.ruleset)
-    )
+    ruleset = machine.vm.ruleset
+    receipt = execute_transaction(transaction, journal, block, machine.vm, ruleset, system_contracts(ruleset))
     after = Chain(chain.world.apply(receipt.diff), block.number)
     outcome = Outcome(
         result=receipt.result,
@@ -196,7 +203,7 @@ def _execute(
         diff=receipt.diff,
         root=str(after.world.root),
         contract=receipt.contract if receipt.result.status is Status.SUCCESS else None,
-        error=machine.error(receipt.result),
+        error=machine.error(receipt.result, creation=transaction.to is None),
     )
     return outcome, after
 
@@ -205,13 +212,11 @@ class _Machine:
     """A VM that remembers why its outermost message failed."""
 
     def __init__(self, given: Options, trace: IO[str] | None) -> None:
-        engine = make_engine(given.engine)
-        if trace is not None and not engine.traces:
-            raise click.UsageError(f"--trace needs --engine interpreter; {given.engine} cannot trace")
         self.reason: Reason | None = None
         self.vm = EwasmVM(
             given.ruleset,
-            engine,
+            make_engine(given.engine),
+            cache=CodeCache(artefacts=_artefacts(given)),
             trace=_tracing(trace) if trace is not None else None,
             on_failure=self._note,
             debug=(lambda text: click.echo(f"debug: {text}", err=True)) if given.debug else None,
@@ -221,7 +226,7 @@ class _Machine:
         if message.depth == 0:
             self.reason = reason
 
-    def error(self, result: Result) -> str | None:
+    def error(self, result: Result, *, creation: bool = False) -> str | None:
         """Return why a message failed, in words, None if it did not."""
         if result.status is Status.SUCCESS:
             return None
@@ -230,17 +235,34 @@ class _Machine:
             return f"reverted: {reason}" if reason else "reverted"
         if isinstance(self.reason, Finding):
             return self.reason.message
-        if self.reason is None or isinstance(self.reason, OutOfGas):
+        if result.status is Status.OUT_OF_GAS:
+            why = str(self.reason) if isinstance(self.reason, Trap) else "out of gas"
+            if creation and self.reason is None:
+                price, bound = self.vm.ruleset.host.code_byte, self.vm.ruleset.max_code
+                why += f": the code to store costs {price} a byte" + (
+                    "" if bound is None else f", at most {bound:,} bytes"
+                )
+            return f"{why}; give more with --gas"
+        if self.reason is None:
             return _WORDS.get(result.status, result.status.name.lower().replace("_", " "))
         return str(self.reason)
 
 
 _WORDS = {
-    Status.OUT_OF_GAS: "out of gas: give more with --gas",
     Status.INSUFFICIENT_BALANCE: "the sender's balance is below --value",
     Status.PRECOMPILE_FAILURE: "the precompiled contract refused its input",
     Status.FAILURE: "the address is already in use",
 }
+
+
+def _artefacts(given: Options) -> ArtefactStore | None:
+    """Return where compiled code is kept, None if nowhere; a directory that the user names must be usable."""
+    if given.no_cache:
+        return None
+    store = ArtefactStore(given.cache or default_directory())
+    if given.cache is not None and not store.usable:
+        raise InputError(f"{given.cache}: cannot be a cache: it must be yours and writable by nobody else")
+    return store
 
 
 @contextmanager
@@ -249,12 +271,13 @@ def _machine(given: Options) -> Iterator[_Machine]:
     if given.trace is None:
         yield _Machine(given, None)
         return
+    if not make_engine(given.engine).traces:
+        raise click.UsageError(f"--trace needs --engine interpreter; {given.engine} cannot trace")
     try:
-        file = given.trace.open("w", encoding="utf-8")
+        with given.trace.open("w", encoding="utf-8") as file:
+            yield _Machine(given, file)
     except OSError as error:
-        raise click.UsageError(f"{given.trace}: {error.strerror}") from error
-    with file:
-        yield _Machine(given, file)
+        raise InputError(f"{given.trace}: {error.strerror or error}; give --trace another file") from error
 
 
 def _tracing(file: IO[str]) -> Callable[[Message], Tracer]:

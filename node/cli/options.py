@@ -12,7 +12,8 @@ from evmc import U256, Address
 from ewasm.contract import has_preamble
 from ewasm.ruleset import RULESETS, Ruleset, RulesetError, find_ruleset
 from ewasm.vm import ENGINES
-from node.abi import AbiError, Signature, encode_call, parse_signature
+from node import defaults
+from node.abi import AbiError, Signature, encode_call, parse_signature, shorten
 from wasm.errors import Malformed
 from wasm.text import assemble
 
@@ -25,6 +26,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MAX_FILE: Final = 64 << 20
 """Bytes of a file that is read; a contract is a thousandth of it."""
+
+
+class InputError(click.ClickException):
+    """Something the user named cannot be used: the message names it and says what to do."""
+
+    exit_code = 2
 
 
 class RulesetParam(_ParamType):
@@ -101,11 +108,6 @@ class GasParam(_ParamType):
         return gas
 
 
-def shorten(text: str) -> str:
-    """Return text cut to what fits a message."""
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 ruleset_option = click.option(
     "--ruleset",
     type=RulesetParam(),
@@ -114,27 +116,46 @@ ruleset_option = click.option(
     help=f"Rules to apply: {', '.join(RULESETS)}, or a TOML file.",
 )
 engine_option = click.option(
-    "--engine", type=click.Choice(sorted(ENGINES)), default="interpreter", show_default=True, help="Engine to run on."
+    "--engine", type=click.Choice(sorted(ENGINES)), default="compiled", show_default=True, help="Engine to run on."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def input_options(function: F) -> F:
+    """Add what gives a message its call data: it is the call data itself, or a function and arguments."""
+    for option in (
+        click.argument("arguments", nargs=-1),
+        click.option(
+            "--sig",
+            metavar="SIGNATURE",
+            help="Function to call, as 'balanceOf(address)(uint256)'; -- before negative arguments.",
+        ),
+        click.option("--input", "data", type=HexParam(), help="Call data in hex."),
+    ):
+        function = option(function)
+    return function
+
+
 def message_options(function: F) -> F:
-    """Add the options of a message: call data, value, gas, sender, and how to run it."""
+    """Add the other options of a message: value, gas, sender, and how to run it."""
     for option in reversed(
         (
-            click.option("--input", "data", type=HexParam(), help="Call data in hex."),
-            click.option("--sig", metavar="SIGNATURE", help="Function to call, as 'balanceOf(address)(uint256)'."),
             click.option("--value", type=AmountParam(), default="0", show_default=True, help="Value to send."),
             click.option("--gas", type=GasParam(), default="10000000", show_default=True, help="Gas limit."),
-            click.option("--sender", type=AddressParam(), help="Caller.  [default: 0xf39f…2266]"),
+            click.option("--sender", type=AddressParam(), help=f"Caller.  [default: {defaults.SENDER}]"),
             engine_option,
             ruleset_option,
             click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
             click.option(
+                "--cache",
+                type=click.Path(file_okay=False, path_type=Path),
+                help="Directory of compiled code.  [default: the user's cache directory]",
+            ),
+            click.option("--no-cache", is_flag=True, help="Keep no compiled code on disk."),
+            click.option(
                 "--trace",
                 type=click.Path(dir_okay=False, writable=True, path_type=Path),
-                help="Write every instruction to this file, as JSON lines.",
+                help="Write every instruction to this file, as JSON lines; needs --engine interpreter.",
             ),
             json_option,
         )
@@ -159,29 +180,31 @@ def call_data(data: bytes | None, sig: str | None, arguments: tuple[str, ...]) -
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file whole; a usage error if that is not possible."""
+    """Read a file whole, be it a pipe; an `InputError` if that is not possible."""
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise click.UsageError(f"{path}: {path.stat().st_size} bytes, at most {MAX_FILE} are read")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE + 1)
     except OSError as error:
-        raise click.UsageError(f"{path}: {error.strerror or error}") from error
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if len(data) > MAX_FILE:
+        raise InputError(f"{path}: more than {MAX_FILE} bytes, which is no contract")
+    return data
 
 
 def read_code(path: Path) -> bytes:
-    """Read WebAssembly from a `.wasm`, `.wat` or `.hex` file; a usage error if it is none."""
+    """Read WebAssembly from a `.wasm`, `.wat` or `.hex` file; an `InputError` if it is none."""
     data = read_bytes(path)
     if path.suffix in (".wat", ".wast"):
         try:
             return assemble(data.decode())
         except UnicodeDecodeError as error:
-            raise click.UsageError(f"{path}: not text in UTF-8") from error
+            raise InputError(f"{path}: not text in UTF-8") from error
         except Malformed as error:
-            raise click.UsageError(f"{path}: not a module in text format: {error}") from error
+            raise InputError(f"{path}: not a module in text format: {error!s:.200}") from error
     if not has_preamble(data):
         data = _from_hex(path, data)
     if not has_preamble(data):
-        raise click.UsageError(f"{path}: not WebAssembly: it does not begin with 00 61 73 6d")
+        raise InputError(f"{path}: not WebAssembly, which begins with 00 61 73 6d; give a .wasm, .wat or .hex file")
     return data
 
 
@@ -192,5 +215,5 @@ def _from_hex(path: Path, data: bytes) -> bytes:
         return bytes.fromhex(text.decode("ascii").removeprefix("0x"))
     except ValueError as error:
         if path.suffix == ".hex":
-            raise click.UsageError(f"{path}: bad hex: {error}") from error
+            raise InputError(f"{path}: bad hex: {error}") from error
         return data

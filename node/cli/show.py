@@ -14,6 +14,11 @@ from rich.text import Text
 GOOD, BAD, NOTE = "green", "bold red", "yellow"
 
 
+def one_line(text: str) -> str:
+    """Return text that fits one line and cannot steer a terminal, whoever wrote it."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def emit_json(value: Any) -> None:
     """Print JSON."""
     click.echo(json.dumps(value, indent=2))
@@ -26,7 +31,7 @@ def is_terminal() -> bool:
 
 def emit_rows(rows: Iterable[tuple[str, str]], *, style: str) -> None:
     """Print names and values; the style is that of the first value."""
-    rows = list(rows)
+    rows = [(name, one_line(value)) for name, value in rows]
     if not is_terminal():
         for name, value in rows:
             click.echo(f"{name}: {value}")
@@ -41,6 +46,7 @@ def emit_rows(rows: Iterable[tuple[str, str]], *, style: str) -> None:
 
 def emit_line(text: str, style: str = "") -> None:
     """Print a line."""
+    text = one_line(text)
     if is_terminal():
         Console().print(Text(text, style=style), soft_wrap=True)
     else:

@@ -15,7 +15,7 @@ from ewasm.vm import EwasmVM, make_engine
 from node import spectest as spec
 from node import statetest as states
 from node.cli import show
-from node.cli.options import RulesetParam, engine_option, json_option
+from node.cli.options import InputError, RulesetParam, engine_option, json_option
 
 _PATHS = click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 
@@ -26,12 +26,12 @@ def _files(paths: tuple[Path, ...], *suffixes: str) -> Iterator[Path]:
         if path.is_dir():
             found = sorted(p for suffix in suffixes for p in path.rglob(f"*{suffix}"))
             if not found:
-                raise click.UsageError(f"{path}: no {' or '.join(suffixes)} files in it")
+                raise InputError(f"{path}: no {' or '.join(suffixes)} files in it")
             yield from found
         elif path.exists():
             yield path
         else:
-            raise click.UsageError(f"{path}: there is no such file or directory")
+            raise InputError(f"{path}: there is no such file or directory")
 
 
 def _end(counts: Counter[str], results: list[dict[str, Any]], summary: str, *, as_json: bool) -> None:
@@ -74,7 +74,7 @@ def statetest(paths: tuple[Path, ...], ruleset: Ruleset, engine: str, as_json: b
                         show.emit_line(f"  expected {' '.join(outcome.expected)}")
                         show.emit_line(f"  got      {' '.join(outcome.got)}")
     except states.TestFileError as error:
-        raise click.UsageError(str(error)) from error
+        raise InputError(str(error)) from error
     _end(counts, results, f"{counts['passed']} passed, {counts['failed']} failed", as_json=as_json)
 
 
@@ -114,7 +114,7 @@ def spectest(paths: tuple[Path, ...], engine: str, as_json: bool) -> None:  # no
             if not as_json:
                 show.emit_line(f"{path.name}: {_totals(here)}", show.BAD if here["failed"] else "")
     except states.TestFileError as error:
-        raise click.UsageError(str(error)) from error
+        raise InputError(str(error)) from error
     refused = ", ".join(f"{count} for {feature}" for feature, count in features.most_common() if count)
     summary = f"{_totals(counts)}; {executed} assertions executed and passed"
     _end(counts, results, summary + (f"; refused: {refused}" if refused else ""), as_json=as_json)

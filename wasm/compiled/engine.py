@@ -250,7 +250,8 @@ class CompiledModule:
         finally:
             current.instance = previous
         if error:
-            raise Unlinkable(native.error_text(error))
+            # What is linked beforehand cannot fail to link here: the system refused something.
+            raise (Unlinkable if shared else NativeFault)(native.error_text(error))
         if trap.value:
             raise instance.trap_of(trap.value)
         if self.shape.starts:

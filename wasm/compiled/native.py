@@ -127,6 +127,7 @@ def make_engine(optimisation: str, *, interruptible: bool) -> wasmtime.Engine:
     config.cranelift_opt_level = optimisation
     config.max_wasm_stack = MAX_WASM_STACK
     config.epoch_interruption = interruptible
+    config.memory_init_cow = False  # needs files, which limits of the process can forbid
     config.wasm_threads = False
     config.wasm_tail_call = False
     config.wasm_multi_memory = False
