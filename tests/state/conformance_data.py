@@ -1,12 +1,11 @@
 """Published test vectors, which stand beside the checkout and may be absent."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3] / "shared" / "conformance"
+from tests.helpers import CONFORMANCE as ROOT
 
 
 def load(path: str) -> dict[str, Any]:

@@ -1,0 +1,71 @@
+"""The command line for tests: in this process, where that will do, and as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner
+
+from node.cli import cli
+from tests.helpers import ROOT
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """What was printed, as JSON."""
+        return json.loads(self.stdout)
+
+
+def run(*arguments: object, stdin: bytes | None = None) -> Done:
+    """Run a command in this process; an exception that it should have caught is raised."""
+    result = CliRunner().invoke(cli, [str(argument) for argument in arguments], input=stdin)
+    assert "Traceback" not in result.output, result.output
+    assert isinstance(result.exception, SystemExit | None)
+    return Done(result.exit_code, result.stdout, result.stderr)
+
+
+def process(*arguments: object, cwd: Path | None = None, **options: Any) -> subprocess.Popen[str]:
+    """Begin a command as a process."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "ewasm", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})},
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
+    )
+
+
+def run_process(*arguments: object, **options: Any) -> Done:
+    """Run a command as a process."""
+    with process(*arguments, **options) as child:
+        stdout, stderr = child.communicate(timeout=60)
+    return Done(child.returncode, stdout or "", stderr or "")
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Give up the rights of root, which no directory is read-only for."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)

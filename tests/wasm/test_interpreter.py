@@ -1,0 +1,857 @@
+"""What a run does: traps, host functions, memories and tables, linking, counters; and what only the interpreter can show.
+
+Tests that need no more than the protocol of `wasm.engine` run on every engine.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.helpers import wat
+from wasm.decode import decode
+from wasm.engine import NO_LIMIT, Engine, HostFunction, Imports, Instance
+from wasm.errors import Trap, TrapKind, Unlinkable, Unsupported
+from wasm.instructions import BY_NAME, CHARGE, CHARGE_OPERAND
+from wasm.interpreter import MAX_ENTRIES, Interpreter, InterpreterInstance
+from wasm.module import Instr, Module, ValidModule
+from wasm.types import PAGE, FuncType
+from wasm.validate import validate
+
+M32 = 2**32 - 1
+
+
+def load(source: str) -> ValidModule:
+    return validate(decode(wat(f"(module {source})")))
+
+
+def start(engine: Engine, source: str, imports: Imports | None = None, **options: Any) -> Instance:
+    return engine.load(load(source)).instantiate(imports or {}, **options)
+
+
+def run(engine: Engine, source: str, *args: int) -> tuple[Any, ...]:
+    """Run the export `f` of a module."""
+    return start(engine, source).invoke("f", *args)
+
+
+def trapped(do: Callable[..., Any], *args: Any) -> Trap:
+    with pytest.raises(Trap) as error:
+        do(*args)
+    return error.value
+
+
+# Traps
+
+TRAPS = [
+    # (code, kind, number of the instruction)
+    ("unreachable", TrapKind.UNREACHABLE, 0),
+    ("nop nop unreachable", TrapKind.UNREACHABLE, 2),
+    ("i32.const 1 i32.const 0 i32.div_s drop", TrapKind.DIVISION_BY_ZERO, 2),
+    ("i32.const 1 i32.const 0 i32.div_u drop", TrapKind.DIVISION_BY_ZERO, 2),
+    ("i32.const 1 i32.const 0 i32.rem_s drop", TrapKind.DIVISION_BY_ZERO, 2),
+    ("i64.const 1 i64.const 0 i64.rem_u drop", TrapKind.DIVISION_BY_ZERO, 2),
+    ("i32.const 0x80000000 i32.const -1 i32.div_s drop", TrapKind.INTEGER_OVERFLOW, 2),
+    ("i64.const 0x8000000000000000 i64.const -1 i64.div_s local.set 1", TrapKind.INTEGER_OVERFLOW, 2),
+    ("i32.const 65533 i32.load drop", TrapKind.MEMORY_BOUNDS, 1),
+    ("i32.const 0 i32.load8_u offset=65536 drop", TrapKind.MEMORY_BOUNDS, 1),
+    ("i32.const -1 i64.load offset=4294967295 drop", TrapKind.MEMORY_BOUNDS, 1),
+    ("i32.const -4 i32.load offset=4 local.set 0", TrapKind.MEMORY_BOUNDS, 1),
+    ("i32.const 65529 i64.const 1 i64.store", TrapKind.MEMORY_BOUNDS, 2),
+    ("i32.const 1 local.set 0 i32.const 65535 i32.const 1 i32.store16", TrapKind.MEMORY_BOUNDS, 4),
+    ("i32.const 65536 i32.const 0 i32.const 1 memory.fill", TrapKind.MEMORY_BOUNDS, 3),
+    ("i32.const 65537 i32.const 0 i32.const 0 memory.fill", TrapKind.MEMORY_BOUNDS, 3),
+    ("i32.const 0 i32.const 65530 i32.const 7 memory.copy", TrapKind.MEMORY_BOUNDS, 3),
+    ("i32.const 65530 i32.const 0 i32.const 7 memory.copy", TrapKind.MEMORY_BOUNDS, 3),
+    ("i32.const 0 i32.const 0 i32.const -1 memory.copy", TrapKind.MEMORY_BOUNDS, 3),
+    ("i32.const 0 i32.const 1 i32.const 3 memory.init $d", TrapKind.MEMORY_BOUNDS, 3),
+    ("data.drop $d i32.const 0 i32.const 0 i32.const 1 memory.init $d", TrapKind.MEMORY_BOUNDS, 4),
+    ("i32.const 0 i32.const 0 i32.const 1 memory.init $active", TrapKind.MEMORY_BOUNDS, 3),
+    ("i32.const 5 call_indirect (type $v)", TrapKind.UNDEFINED_ELEMENT, 1),
+    ("i32.const -1 call_indirect (type $v)", TrapKind.UNDEFINED_ELEMENT, 1),
+    ("i32.const 1 call_indirect (type $v)", TrapKind.UNINITIALIZED_ELEMENT, 1),
+    ("i32.const 0 call_indirect (type $i) drop", TrapKind.INDIRECT_CALL_TYPE, 1),
+    ("i32.const 5 table.get $t drop", TrapKind.TABLE_BOUNDS, 1),
+    ("i32.const 5 ref.null func table.set $t", TrapKind.TABLE_BOUNDS, 2),
+    ("i32.const 4 ref.null func i32.const 2 table.fill $t", TrapKind.TABLE_BOUNDS, 3),
+    ("i32.const 4 i32.const 0 i32.const 2 table.copy $t $t", TrapKind.TABLE_BOUNDS, 3),
+    ("i32.const 0 i32.const 4 i32.const 2 table.copy $t $t", TrapKind.TABLE_BOUNDS, 3),
+    ("i32.const 0 i32.const 0 i32.const 2 table.init $t $e", TrapKind.TABLE_BOUNDS, 3),
+    ("elem.drop $e i32.const 0 i32.const 0 i32.const 1 table.init $t $e", TrapKind.TABLE_BOUNDS, 4),
+    ("i32.const 1 if i32.const 1 i32.const 0 i32.rem_u drop end", TrapKind.DIVISION_BY_ZERO, 4),
+    ("i32.const 1 block (param i32) i32.const 0 i32.div_u br_if 0 end", TrapKind.DIVISION_BY_ZERO, 3),
+    ("i32.const 1 i32.const 0 i32.div_u if end", TrapKind.DIVISION_BY_ZERO, 2),
+    ("loop local.get 0 i32.load8_u offset=65533 drop local.get 0 i32.const 1 i32.add local.tee 0 br 0 end",
+     TrapKind.MEMORY_BOUNDS, 2),
+    ("block i32.const 0 br_table 0 end i32.const 0 drop unreachable", TrapKind.UNREACHABLE, 6),
+]  # fmt: skip
+CONTEXT = """
+    (type $v (func)) (type $i (func (result i32))) (memory (export "memory") 1 1) (data $d "ab") (data $active (i32.const 0) "\\03")
+    (table $t 5 5 funcref) (elem (table $t) (i32.const 0) func $v) (elem $e func $v) (func $v)
+"""
+
+
+def trapping(code: str) -> str:
+    """Return a module in which `f`, function 2, calls function 1, which has the code."""
+    return f'{CONTEXT} (func $g (local i32 i64) {code}) (func (export "f") nop call $g)'
+
+
+@pytest.mark.parametrize(("code", "kind", "number"), TRAPS)
+def test_traps(code: str, kind: TrapKind, number: int, engine: Engine) -> None:
+    module = load(trapping(code))
+    instance = engine.load(module).instantiate({}, stack=1000)
+    trap = trapped(instance.invoke, "f")
+    assert trap.kind is kind
+    assert trap.function in (1, None)
+    place = module.functions[1].body[number].offset
+    assert trap.offset in (place, None)
+    assert instance.stack == 1000
+    if engine.traces:
+        assert (trap.function, trap.offset) == (1, place)
+        assert str(trap) == f"{kind.value} in function 1 at offset {place:#x}"
+
+
+@pytest.mark.parametrize(("code", "kind", "number"), TRAPS)
+def test_traps_of_traced_runs_are_the_same(code: str, kind: TrapKind, number: int) -> None:
+    module = load(trapping(code))
+    seen = []
+    instance = Interpreter().load(module).instantiate({}, tracer=lambda *what: seen.append(what[:3]))
+    trap = trapped(instance.invoke, "f")
+    place = module.functions[1].body[number]
+    assert (trap.kind, trap.function, trap.offset) == (kind, 1, place.offset)
+    assert seen[-1] == (1, place.offset, place.op.name)
+
+
+def test_a_trap_changes_nothing_of_its_own(engine: Engine) -> None:
+    """What ran before stays; the instruction that traps does nothing, not even in part."""
+    source = f"""{CONTEXT} (global $g (mut i32) (i32.const 0)) (func (export "read") (result i32) (global.get $g))
+        (func (export "store") (i32.store8 (i32.const 9) (i32.const 7)) (global.set $g (i32.const 5))
+            (i64.store (i32.const 65532) (i64.const -1)))
+        (func (export "copy") (memory.copy (i32.const 65535) (i32.const 9) (i32.const 2)))
+        (func (export "init") (memory.init $d (i32.const 65535) (i32.const 0) (i32.const 2)))"""
+    instance = start(engine, source)
+    for name in ("store", "copy", "init"):
+        assert trapped(instance.invoke, name).kind is TrapKind.MEMORY_BOUNDS
+    assert instance.memory.read(65528, 8) == bytes(8)
+    assert instance.memory.read(9, 1) == b"\7"
+    assert instance.invoke("read") == (5,)
+
+
+# Values and host functions
+
+
+def test_values_are_unsigned(engine: Engine) -> None:
+    source = '(func (export "f") (param i32 i64) (result i64 i32) (local.get 1) (local.get 0))'
+    assert run(engine, source, M32, 2**64 - 1) == (2**64 - 1, M32)
+    assert run(engine, '(func (export "f") (result i32 i64) (i32.const -1) (i64.const -2))') == (M32, 2**64 - 2)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
+def test_many_results(count: int, engine: Engine) -> None:
+    values = " ".join(f"i32.const {n}" for n in range(count))
+    results = "(result" + " i32" * count + ")"
+    source = f'(func $g {results} {values}) (func (export "f") {results} call $g)'
+    assert run(engine, source) == tuple(range(count))
+
+
+def test_a_wrong_number_of_arguments(engine: Engine) -> None:
+    instance = start(engine, '(func (export "f") (param i32))')
+    for args in ((), (1, 2)):
+        with pytest.raises(TypeError, match="f takes 1 arguments, not"):
+            instance.invoke("f", *args)
+
+
+CALLS = """
+    (import "h" "none" (func $none (param i32 i64))) (import "h" "one" (func $one (result i64)))
+    (import "h" "two" (func $two (param i32) (result i32 i64)))
+    (memory (export "memory") 1 2)
+    (func (export "none") (call $none (i32.const -1) (i64.const -2)))
+    (func (export "one") (result i64) (call $one))
+    (func (export "two") (param i32) (result i64 i32) (local i32) (call $two (local.get 0)) (local.set 0 (i32.const 9))
+        (i32.wrap_i64) (local.set 1) (i64.extend_i32_u) (local.get 1))
+    (func $deep (export "deep") (param i32) (local i64)
+        (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (call $none (i32.const 1) (i64.const 1)))))
+"""
+
+
+def host(**calls: Callable[..., Any]) -> Imports:
+    types = {
+        "none": FuncType(("i32", "i64"), ()),
+        "one": FuncType((), ("i64",)),
+        "two": FuncType(("i32",), ("i32", "i64")),
+    }
+    return {("h", name): HostFunction(type_, calls.get(name, lambda *_: None)) for name, type_ in types.items()}
+
+
+def test_host_functions_are_given_the_instance_and_unsigned_values(engine: Engine) -> None:
+    seen: list[Any] = []
+    context = object()
+    instance = start(engine, CALLS, host(none=lambda *args: seen.append(args)), context=context)
+    assert instance.invoke("none") == ()
+    ((caller, *values),) = seen
+    assert caller is instance
+    assert caller.context is context
+    assert values == [M32, 2**64 - 2]
+
+
+def test_host_functions_give_results(engine: Engine) -> None:
+    imports = host(one=lambda _: 2**64 - 1, two=lambda _, a: (a + 1, a + 2))
+    instance = start(engine, CALLS, imports)
+    assert instance.invoke("one") == (2**64 - 1,)
+    assert instance.invoke("two", 10) == (11, 12)
+
+
+class Special(BaseException):
+    """Not even an `Exception`."""
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("x"), Special(), Trap(TrapKind.OUT_OF_GAS), StopIteration(), IndexError()]
+)
+@pytest.mark.parametrize("depth", [0, 1, 30])
+def test_an_exception_of_a_host_function_passes_through_as_it_is(
+    error: BaseException, depth: int, engine: Engine
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    instance = start(engine, CALLS, host(none=fail), stack=10_000)
+    with pytest.raises(type(error)) as caught:
+        instance.invoke("deep", depth)
+    assert caught.value is error
+    assert instance.stack == 10_000
+    ok = host(none=lambda *_: None)
+    assert start(engine, CALLS, ok).invoke("deep", depth) == ()
+
+
+def test_a_trap_from_a_host_function_is_located_at_the_call() -> None:
+    module = load(CALLS)
+
+    def fail(*_: Any) -> None:
+        raise Trap(TrapKind.MEMORY_BOUNDS)
+
+    trap = trapped(Interpreter().load(module).instantiate(host(none=fail)).invoke, "none")
+    call = next(at for op, _, at in module.functions[0].body if op.name == "call")
+    assert (trap.function, trap.offset) == (3, call)
+
+
+def test_a_host_function_can_call_back(engine: Engine) -> None:
+    depth = []
+
+    def again(instance: Instance, a: int, _: int) -> None:
+        depth.append(a)
+        if len(depth) < 5:
+            instance.invoke("none")
+
+    instance = start(engine, CALLS, host(none=again), stack=10_000)
+    instance.invoke("none")
+    assert depth == [M32] * 5
+    assert instance.stack == 10_000
+
+
+def test_a_host_function_sees_memory_as_it_is_now(engine: Engine) -> None:
+    seen = []
+
+    def look(instance: Instance, *_: int) -> None:
+        seen.append((instance.memory.size // PAGE, instance.memory.read(5, 2)))
+        instance.memory.write(6, b"\x09")
+
+    source = """(import "h" "none" (func $none (param i32 i64))) (memory (export "memory") 1 3)
+        (func (export "f") (result i32) (i32.store16 (i32.const 5) (i32.const 0x0201))
+            (call $none (i32.const 0) (i64.const 0)) (drop (memory.grow (i32.const 1)))
+            (call $none (i32.const 0) (i64.const 0)) (i32.load16_u (i32.const 5)))"""
+    assert start(engine, source, host(none=look)).invoke("f") == (0x0901,)
+    assert seen == [(1, b"\1\2"), (2, b"\1\x09")]
+
+
+def test_a_host_function_can_be_exported_and_called(engine: Engine) -> None:
+    source = '(import "h" "one" (func $one (result i64))) (table 1 funcref) (elem (i32.const 0) $one)'
+    source += '(memory (export "memory") 1) (func (export "f") (result i64) (call_indirect (result i64) (i32.const 0)))'
+    source += ' (export "one" (func $one))'
+    instance = start(engine, source, host(one=lambda _: 7))
+    assert instance.invoke("f") == (7,)
+    assert instance.invoke("one") == (7,)
+
+
+# Memory and tables
+
+
+def test_memory_grows_up_to_its_maximum(engine: Engine) -> None:
+    source = """(memory (export "memory") 1 3) (func (export "f") (param i32) (result i32) (memory.grow (local.get 0)))
+        (func (export "size") (result i32) (memory.size)) (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0)))"""
+    instance = start(engine, source)
+    memory = instance.memory
+    assert (memory.size, memory.read(PAGE, 0)) == (PAGE, b"")
+    assert trapped(instance.invoke, "load", PAGE).kind is TrapKind.MEMORY_BOUNDS
+    expected = [(0, 1, 1), (1, 1, 2), (2, M32, 2), (M32, M32, 2), (2**31, M32, 2), (1, 2, 3), (1, M32, 3), (0, 3, 3)]
+    for pages, answer, after in expected:
+        assert instance.invoke("f", pages) == (answer,)
+        assert instance.invoke("size") == (after,)
+        assert memory.size == instance.memory.size == after * PAGE
+    assert instance.invoke("load", 3 * PAGE - 1) == (0,)
+
+
+def test_memory_without_a_maximum_ends_at_4_gib(engine: Engine) -> None:
+    source = '(memory (export "memory") 0) (func (export "f") (param i32) (result i32) (memory.grow (local.get 0)))'
+    instance = start(engine, source)
+    assert instance.invoke("f", 65_537) == (M32,)
+    assert instance.invoke("f", M32) == (M32,)
+    assert instance.invoke("f", 1) == (0,)
+    assert instance.invoke("f", 65_536) == (M32,)
+
+
+def test_memory_is_read_and_written_within_its_bounds(engine: Engine) -> None:
+    memory = start(engine, '(memory (export "memory") 1) (data (i32.const 0) "abc")').memory
+    assert memory.read(0, 4) == b"abc\0"
+    memory.write(PAGE - 2, b"xy")
+    assert memory.read(PAGE - 3, 3) == b"\0xy"
+    assert memory.read(PAGE, 0) == b""
+    memory.write(PAGE, b"")
+    for read in ((PAGE, 1), (PAGE + 1, 0), (PAGE - 1, 2), (M32, M32), (0, PAGE + 1)):
+        assert trapped(memory.read, *read).kind is TrapKind.MEMORY_BOUNDS
+    for offset, data in ((PAGE, b"a"), (PAGE + 1, b""), (PAGE - 1, b"ab"), (M32, b"a")):
+        assert trapped(memory.write, offset, data).kind is TrapKind.MEMORY_BOUNDS
+    assert memory.read(PAGE - 1, 1) == b"y"
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ("(memory.copy (i32.const 2) (i32.const 0) (i32.const 5))", b"ababcdeh"),
+        ("(memory.copy (i32.const 0) (i32.const 2) (i32.const 5))", b"cdefgfgh"),
+        ("(memory.copy (i32.const 3) (i32.const 3) (i32.const 5))", b"abcdefgh"),
+        ("(memory.copy (i32.const 65536) (i32.const 65536) (i32.const 0))", b"abcdefgh"),
+        ("(memory.fill (i32.const 1) (i32.const 0x17a) (i32.const 3))", b"azzzefgh"),
+        ("(memory.fill (i32.const 65536) (i32.const 1) (i32.const 0))", b"abcdefgh"),
+        ("(memory.init $d (i32.const 4) (i32.const 1) (i32.const 2))", b"abcdYZgh"),
+        ("(memory.init $d (i32.const 65536) (i32.const 3) (i32.const 0))", b"abcdefgh"),
+    ],
+)
+def test_bulk_memory(operation: str, expected: bytes, engine: Engine) -> None:
+    source = (
+        f'(memory (export "memory") 1) (data (i32.const 0) "abcdefgh") (data $d "XYZ") (func (export "f") {operation})'
+    )
+    instance = start(engine, source)
+    instance.invoke("f")
+    assert instance.memory.read(0, 8) == expected
+
+
+def test_loads_and_stores_of_every_width(engine: Engine) -> None:
+    """In the bytes' order and with the sign that the name tells."""
+    data = bytes([0x81, 0x92, 0xA3, 0xB4, 0xC5, 0xD6, 0xE7, 0xF8])
+    loads = [(name, row) for name, row in BY_NAME.items() if row.proposal == "mvp" and ".load" in name]
+    stores = [(name, row) for name, row in BY_NAME.items() if row.proposal == "mvp" and ".store" in name]
+    assert len(loads) + len(stores) == 12 + 7
+    text = '(memory (export "memory") 1) (data (i32.const 100) "' + "".join(f"\\{b:02x}" for b in data) + '")'
+    for name, _ in loads:
+        text += f'(func (export "{name}") (result {name[:3]}) ({name} offset=90 (i32.const 10)))'
+    for name, row in stores:
+        text += (
+            f'(func (export "{name}") (param {name[:3]}) ({name} offset=1 (i32.const {200 + row.code}) (local.get 0)))'
+        )
+    instance = start(engine, text)
+    for name, row in loads:
+        width, bits = row.width, int(name[1:3])
+        value = int.from_bytes(data[:width], "little", signed=name.endswith("_s")) % 2**bits
+        assert instance.invoke(name) == (value,)
+    for name, row in stores:
+        value = int.from_bytes(data[: int(name[1:3]) // 8], "big")
+        instance.invoke(name, value)
+        place = 201 + row.code
+        assert (
+            instance.memory.read(place - 1, 10)[: row.width + 2]
+            == b"\0" + (value % 256**row.width).to_bytes(row.width, "little") + b"\0"
+        )
+        instance.memory.write(place, bytes(8))
+
+
+TABLES = """
+    (table $t 2 4 funcref) (table $x 1 externref) (elem $e func $one $two) (memory (export "memory") 1)
+    (func $one (result i32) (i32.const 1)) (func $two (result i32) (i32.const 2))
+    (func (export "call") (param i32) (result i32) (call_indirect $t (result i32) (local.get 0)))
+    (func (export "init") (param i32 i32 i32) (table.init $t $e (local.get 0) (local.get 1) (local.get 2)))
+    (func (export "size") (result i32) (table.size $t))
+    (func (export "grow") (param i32) (result i32) (table.grow $t (ref.func $two) (local.get 0)))
+    (func (export "set") (param i32) (table.set $t (local.get 0) (ref.func $one)))
+    (func (export "clear") (param i32 i32) (table.fill $t (local.get 0) (ref.null func) (local.get 1)))
+    (func (export "copy") (param i32 i32 i32) (table.copy $t $t (local.get 0) (local.get 1) (local.get 2)))
+    (func (export "null") (param i32) (result i32) (ref.is_null (table.get $t (local.get 0))))
+    (func (export "drop") (elem.drop $e))
+"""
+
+
+def test_tables(engine: Engine) -> None:
+    instance = start(engine, TABLES)
+    call = instance.invoke
+    assert (call("size"), call("null", 0)) == ((2,), (1,))
+    call("init", 0, 0, 2)
+    assert (call("call", 0), call("call", 1), call("null", 1)) == ((1,), (2,), (0,))
+    assert (call("grow", 1), call("size"), call("call", 2)) == ((2,), (3,), (2,))
+    assert (call("grow", 2), call("grow", M32), call("size"), call("grow", 0)) == ((M32,), (M32,), (3,), (3,))
+    call("copy", 0, 1, 2)
+    assert (call("call", 0), call("call", 1)) == ((2,), (2,))
+    call("set", 1)
+    call("copy", 1, 0, 2)
+    assert [call("call", n) for n in range(3)] == [(2,), (2,), (1,)]
+    call("clear", 1, 1)
+    assert trapped(call, "call", 1).kind is TrapKind.UNINITIALIZED_ELEMENT
+    assert trapped(call, "call", 3).kind is TrapKind.UNDEFINED_ELEMENT
+    call("drop")
+    call("init", 0, 0, 0)
+    assert trapped(call, "init", 0, 0, 1).kind is TrapKind.TABLE_BOUNDS
+
+
+def test_a_table_without_a_maximum_ends_at_the_limit_of_the_machine() -> None:
+    source = '(table $t 0 funcref) (func (export "f") (param i32) (result i32) (table.grow $t (ref.null func) (local.get 0)))'
+    instance = start(Interpreter(), source)
+    assert instance.invoke("f", MAX_ENTRIES + 1) == (M32,)
+    assert instance.invoke("f", 5) == (0,)
+    assert instance.invoke("f", MAX_ENTRIES) == (M32,)
+
+
+def test_references_are_opaque_and_null_is_none() -> None:
+    source = """(table $x 2 externref) (func (export "set") (param externref) (table.set $x (i32.const 0) (local.get 0)))
+        (func (export "get") (param i32) (result externref) (table.get $x (local.get 0)))
+        (func (export "null") (param externref) (result i32) (ref.is_null (local.get 0)))
+        (func (export "local") (result externref funcref) (local externref funcref) (local.get 0) (local.get 1))
+        (func (export "pick") (param externref i32) (result externref)
+            (select (result externref) (local.get 0) (ref.null extern) (local.get 1)))"""
+    instance = start(Interpreter(), source)
+    thing = object()
+    instance.invoke("set", thing)
+    assert instance.invoke("get", 0) == (thing,)
+    assert instance.invoke("get", 1) == (None,)
+    assert (instance.invoke("null", thing), instance.invoke("null", None)) == ((0,), (1,))
+    assert instance.invoke("local") == (None, None)
+    assert (instance.invoke("pick", thing, 1), instance.invoke("pick", thing, 0)) == ((thing,), (None,))
+
+
+# Instantiation and linking
+
+
+def test_segments_are_copied_in_order(engine: Engine) -> None:
+    source = (
+        '(memory (export "memory") 1) (data (i32.const 0) "abc") (data (i32.const 1) "X") (data (i32.const 65536) "")'
+    )
+    assert start(engine, source).memory.read(0, 4) == b"aXc\0"
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ('(data (i32.const 65535) "ab")', TrapKind.MEMORY_BOUNDS),
+        ('(data (i32.const -1) "a")', TrapKind.MEMORY_BOUNDS),
+        ('(data (i32.const 65537) "")', TrapKind.MEMORY_BOUNDS),
+        ("(table 2 funcref) (elem (i32.const 1) $f $f) (func $f)", TrapKind.TABLE_BOUNDS),
+        ("(table 2 funcref) (elem (i32.const 3) func)", TrapKind.TABLE_BOUNDS),
+        ("(func $f unreachable) (start $f)", TrapKind.UNREACHABLE),
+    ],
+)
+def test_instantiation_can_trap(source: str, kind: TrapKind, engine: Engine) -> None:
+    loaded = engine.load(load(f'(memory (export "memory") 1) {source}'))
+    assert trapped(loaded.instantiate, {}).kind is kind
+
+
+def test_the_start_function_runs_once_segments_are_there(engine: Engine) -> None:
+    source = """(import "h" "none" (func $none (param i32 i64))) (memory (export "memory") 1) (data (i32.const 0) "a")
+        (func $s (call $none (i32.load8_u (i32.const 0)) (i64.const 0)) (i32.store8 (i32.const 1) (i32.const 98))) (start $s)"""
+    seen = []
+    instance = start(engine, source, host(none=lambda _, a, b: seen.append((a, b))), stack=500, context=5)
+    assert seen == [(97, 0)]
+    assert instance.memory.read(0, 2) == b"ab"
+    assert (instance.stack, instance.context) == (500, 5)
+
+
+def test_instances_share_nothing_but_the_code(engine: Engine) -> None:
+    loaded = engine.load(
+        load('(memory (export "memory") 1) (func (export "f") (i32.store8 (i32.const 0) (i32.const 1)))')
+    )
+    one, two = loaded.instantiate({}), loaded.instantiate({})
+    one.invoke("f")
+    assert (one.memory.read(0, 1), two.memory.read(0, 1)) == (b"\1", b"\0")
+
+
+EXPORTER = """
+    (memory (export "m") 1 3) (table (export "t") 2 5 funcref) (global (export "g") (mut i32) (i32.const 7))
+    (global (export "c") i64 (i64.const 8)) (elem (i32.const 0) $f) (table (export "x") 1 externref)
+    (func $f (export "f") (param i32) (result i32) (i32.load8_u (local.get 0)))
+"""
+IMPORTER = """
+    (import "e" "m" (memory $m 1 3)) (import "e" "t" (table 2 5 funcref)) (import "e" "g" (global $g (mut i32)))
+    (import "e" "c" (global $c i64)) (import "e" "f" (func $f (param i32) (result i32)))
+    (export "memory" (memory $m)) (global $copy i64 (global.get $c)) (data (i32.const 3) "Q") (elem (i32.const 1) $mine)
+    (func $mine (param i32) (result i32) (i32.const 99))
+    (func (export "call") (param i32) (result i32) (call $f (local.get 0)))
+    (func (export "indirect") (param i32 i32) (result i32) (call_indirect (param i32) (result i32) (local.get 1) (local.get 0)))
+    (func (export "add") (result i32) (global.set $g (i32.add (global.get $g) (i32.const 1))) (global.get $g))
+    (func (export "copy") (result i64) (global.get $copy))
+    (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+"""
+
+
+def exports(instance: Instance) -> Imports:
+    return {("e", name): extern for name, extern in instance.exports.items()}
+
+
+def test_instances_share_what_one_exports_and_another_imports(engine: Engine) -> None:
+    exporter = start(engine, EXPORTER)
+    importer = start(engine, IMPORTER, exports(exporter), beside=exporter)
+    third = start(engine, IMPORTER, exports(exporter), beside=exporter)
+    assert importer.invoke("call", 3) == (ord("Q"),)
+    assert exporter.invoke("f", 3) == (ord("Q"),)
+    importer.memory.write(3, b"Z")
+    assert third.invoke("call", 3) == (ord("Z"),)
+    assert [third.invoke("indirect", slot, 3) for slot in (0, 1)] == [(ord("Z"),), (99,)]
+    assert [importer.invoke("add"), third.invoke("add"), importer.invoke("add")] == [(8,), (9,), (10,)]
+    assert importer.invoke("copy") == (8,)
+    assert [importer.invoke("grow"), third.invoke("grow"), importer.invoke("grow")] == [(1,), (2,), (M32,)]
+    assert importer.memory.size == third.memory.size == 3 * PAGE
+    assert exporter.invoke("f", 3 * PAGE - 1) == (0,)
+    assert exporter.exports["g"].value == 10
+
+
+def test_a_trap_in_another_instance(engine: Engine) -> None:
+    exporter = start(engine, EXPORTER)
+    importer = start(engine, IMPORTER, exports(exporter), beside=exporter, stack=1000)
+    assert trapped(importer.invoke, "call", PAGE).kind is TrapKind.MEMORY_BOUNDS
+    assert (importer.stack, exporter.stack) == (1000, NO_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [
+        ("f (func (param i32) (result i32))", True),
+        ("f (func (param i32))", False),
+        ("f (func (param i64) (result i32))", False),
+        ("f (global i32)", False),
+        ("f (memory 1)", False),
+        ("m (memory 1)", True),
+        ("m (memory 0 3)", True),
+        ("m (memory 1 4)", True),
+        ("m (memory 1 2)", False),
+        ("m (memory 2)", False),
+        ("m (table 1 funcref)", False),
+        ("t (table 1 funcref)", True),
+        ("t (table 2 5 funcref)", True),
+        ("t (table 2 4 funcref)", False),
+        ("t (table 3 funcref)", False),
+        ("t (table 1 externref)", False),
+        ("x (table 1 externref)", True),
+        ("x (table 1 1 externref)", False),
+        ("g (global (mut i32))", True),
+        ("g (global i32)", False),
+        ("g (global (mut i64))", False),
+        ("c (global i64)", True),
+        ("c (global (mut i64))", False),
+        ("c (func)", False),
+        ("nothing (func)", False),
+        ("nothing (memory 1)", False),
+    ],
+)
+def test_imports_must_fit(wanted: str, fits: bool, engine: Engine) -> None:
+    exporter = start(engine, EXPORTER)
+    name, _, type_ = wanted.partition(" ")
+    loaded = engine.load(load(f'(import "e" "{name}" {type_})'))
+    if fits:
+        loaded.instantiate(exports(exporter), beside=exporter)
+    else:
+        with pytest.raises(Unlinkable, match=rf"e\.{name}|incompatible"):
+            loaded.instantiate(exports(exporter), beside=exporter)
+
+
+def test_a_grown_memory_is_imported_at_its_size(engine: Engine) -> None:
+    exporter = start(engine, EXPORTER)
+    wanting = engine.load(load('(import "e" "m" (memory 2))'))
+    with pytest.raises(Unlinkable):
+        wanting.instantiate(exports(exporter), beside=exporter)
+    start(engine, IMPORTER, exports(exporter), beside=exporter).invoke("grow")
+    wanting.instantiate(exports(exporter), beside=exporter)
+
+
+def test_host_functions_must_fit(engine: Engine) -> None:
+    loaded = engine.load(load('(import "h" "one" (func (result i32)))'))
+    with pytest.raises(Unlinkable, match=r"h\.one|incompatible"):
+        loaded.instantiate(host())
+    with pytest.raises(Unlinkable, match=r"unknown import h\.one"):
+        loaded.instantiate({})
+
+
+# Counters: what metering inserts
+
+
+def with_charges(module: ValidModule, function: int, inserted: dict[int, list[Instr]], weight: int = 0) -> ValidModule:
+    """Return a module with instructions inserted before others, by their number."""
+    functions: list[Any] = list(module.functions)
+    body: list[Instr] = []
+    for number, instr in enumerate(functions[function].body):
+        body += [*inserted.get(number, []), instr]
+    functions[function] = replace(functions[function], body=tuple(body), weight=weight)
+    return ValidModule(replace(module, functions=tuple(functions), widths={}, sections=frozenset()))
+
+
+def charge(amount: int) -> Instr:
+    return Instr(CHARGE, amount, 0)
+
+
+def test_charges_are_taken(engine: Engine) -> None:
+    module = with_charges(load('(func (export "f") nop nop)'), 0, {0: [charge(3)], 1: [charge(4)]})
+    for gas, left in ((100, 93), (7, 0)):
+        instance = engine.load(module).instantiate({}, gas=gas)
+        assert instance.invoke("f") == ()
+        assert instance.gas == left
+    for gas in (6, 3, 2, 0):
+        instance = engine.load(module).instantiate({}, gas=gas)
+        assert trapped(instance.invoke, "f").kind is TrapKind.OUT_OF_GAS
+
+
+def test_a_charge_comes_before_what_it_pays_for(engine: Engine) -> None:
+    module = with_charges(load('(func (export "f") unreachable)'), 0, {0: [charge(5)]})
+    assert trapped(engine.load(module).instantiate({}, gas=4).invoke, "f").kind is TrapKind.OUT_OF_GAS
+    assert trapped(engine.load(module).instantiate({}, gas=5).invoke, "f").kind is TrapKind.UNREACHABLE
+
+
+def test_charges_in_a_loop(engine: Engine) -> None:
+    source = '(func (export "f") (param i32) loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0 end)'
+    module = with_charges(load(source), 0, {0: [charge(1)], 1: [charge(10)]})
+    instance = engine.load(module).instantiate({}, gas=1000)
+    instance.invoke("f", 7)
+    assert instance.gas == 1000 - 1 - 70
+
+
+@pytest.mark.parametrize(
+    ("unit", "shift", "operand", "cost"),
+    [(3, 0, 5, 15), (3, 6, 0, 0), (3, 6, 1, 3), (3, 6, 64, 3), (3, 6, 65, 6), (2**31 - 1, 0, M32, (2**31 - 1) * M32)],
+)
+def test_charges_by_an_operand(unit: int, shift: int, operand: int, cost: int, engine: Engine) -> None:
+    """Rounded up to the unit, of the unsigned operand, which stays where it is."""
+    module = load('(func (export "f") (param i32) (result i32) local.get 0)')
+    module = with_charges(module, 0, {1: [Instr(CHARGE_OPERAND, (unit, shift), 0)]})
+    instance = engine.load(module).instantiate({}, gas=cost)
+    assert instance.invoke("f", operand) == (operand,)
+    assert instance.gas == 0
+    if cost:
+        assert (
+            trapped(engine.load(module).instantiate({}, gas=cost - 1).invoke, "f", operand).kind is TrapKind.OUT_OF_GAS
+        )
+
+
+def test_the_host_sees_and_takes_gas(engine: Engine) -> None:
+    seen = []
+
+    def take(instance: Instance, *_: int) -> None:
+        seen.append(instance.gas)
+        instance.gas -= 10
+
+    source = '(import "h" "none" (func $h (param i32 i64))) (memory (export "memory") 1)'
+    module = load(source + '(func (export "f") i32.const 0 i64.const 0 call $h nop)')
+    module = with_charges(module, 0, {0: [charge(5)], 3: [charge(1)]})
+    instance = engine.load(module).instantiate(host(none=take), gas=50)
+    for _ in range(3):
+        instance.invoke("f")
+    assert (seen, instance.gas) == ([45, 29, 13], 2)
+    assert trapped(instance.invoke, "f").kind is TrapKind.OUT_OF_GAS
+
+
+RECURSION = """(memory (export "memory") 1)
+    (func $f (export "f") (param i32) (result i32) (if (result i32) (local.get 0)
+        (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1))))) (else (i32.const 0))))"""
+
+
+def test_frames_are_taken_from_the_stack_counter_and_given_back(engine: Engine) -> None:
+    module = with_charges(load(RECURSION), 0, {}, weight=10)
+    instance = engine.load(module).instantiate({}, stack=1000)
+    assert instance.invoke("f", 99) == (99,)
+    assert instance.stack == 1000
+    assert trapped(instance.invoke, "f", 100).kind is TrapKind.STACK_OVERFLOW
+    assert instance.stack == 1000
+    assert instance.invoke("f", 99) == (99,)
+    assert trapped(engine.load(module).instantiate({}, stack=9).invoke, "f", 0).kind is TrapKind.STACK_OVERFLOW
+
+
+def test_the_stack_is_taken_before_the_gas(engine: Engine) -> None:
+    module = with_charges(load('(func (export "f") nop)'), 0, {0: [charge(5)]}, weight=10)
+    assert trapped(engine.load(module).instantiate({}, gas=0, stack=9).invoke, "f").kind is TrapKind.STACK_OVERFLOW
+    assert trapped(engine.load(module).instantiate({}, gas=0, stack=10).invoke, "f").kind is TrapKind.OUT_OF_GAS
+
+
+def test_the_stack_counter_within_host_calls(engine: Engine) -> None:
+    """A call back finds what the frames around it have left."""
+    source = """(import "h" "none" (func $h (param i32 i64))) (memory (export "memory") 1)
+        (func (export "f") (call $h (i32.const 0) (i64.const 0)))"""
+    module = with_charges(load(source), 0, {}, weight=10)
+    instance = engine.load(module).instantiate(host(), stack=15)
+    assert instance.invoke("f") == ()
+    assert instance.stack == 15
+
+
+# What only the interpreter promises
+
+
+def test_calls_do_not_recurse_in_python() -> None:
+    """Far deeper than Python could; the frames are on the heap."""
+    depth = 200_000
+    assert depth > 10 * sys.getrecursionlimit()
+    instance = start(Interpreter(), RECURSION)
+    assert instance.invoke("f", depth) == (depth,)
+    indirect = """(type $t (func (param i32) (result i32))) (table 1 funcref) (elem (i32.const 0) $f)
+        (func $f (export "f") (param i32) (result i32) (if (result i32) (local.get 0)
+            (then (call_indirect (type $t) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0))) (else (i32.const 42))))"""
+    assert start(Interpreter(), indirect).invoke("f", depth) == (42,)
+
+
+def test_a_trap_far_down_gives_every_frame_back() -> None:
+    source = RECURSION.replace("(else (i32.const 0))", "(else (unreachable))")
+    module = with_charges(load(source), 0, {}, weight=3)
+    instance = Interpreter().load(module).instantiate({}, stack=NO_LIMIT)
+    assert trapped(instance.invoke, "f", 50_000).kind is TrapKind.UNREACHABLE
+    assert instance.stack == NO_LIMIT
+
+
+def test_a_stack_overflow_is_located_at_the_call() -> None:
+    module = with_charges(load(RECURSION), 0, {}, weight=10)
+    trap = trapped(Interpreter().load(module).instantiate({}, stack=50).invoke, "f", 9)
+    call = next(at for op, _, at in module.functions[0].body if op.name == "call")
+    assert (trap.kind, trap.function, trap.offset) == (TrapKind.STACK_OVERFLOW, 0, call)
+
+
+def test_gas_in_traps_is_what_was_left() -> None:
+    module = with_charges(load('(func (export "f") nop unreachable)'), 0, {0: [charge(3)], 1: [charge(4)]})
+    instance = Interpreter().load(module).instantiate({}, gas=5)
+    assert trapped(instance.invoke, "f").kind is TrapKind.OUT_OF_GAS
+    assert instance.gas == -2
+
+
+FLOATS = """(func (export "const") (result f32) (f32.const 1)) (func (export "add") (param f64) (result f64) (f64.add (local.get 0) (local.get 0)))
+    (memory 1) (func (export "load") (result f32) (f32.load (i32.const 0))) (func (export "fine") (param f64) (result f64) (local.get 0))
+    (func (export "sat") (param f32) (result i32) (i32.trunc_sat_f32_s (local.get 0)))"""
+
+
+def test_floats_have_no_semantics_here() -> None:
+    instance = start(Interpreter(), FLOATS)
+    for name, args, what in (("const", (), "f32.const"), ("add", (1,), "f64.add"), ("load", (), "f32.load")):
+        with pytest.raises(Unsupported, match=f"floating point: {what} cannot run") as error:
+            instance.invoke(name, *args)
+        assert error.value.feature == "floating-point"
+    with pytest.raises(Unsupported) as error:
+        instance.invoke("sat", 1)
+    assert error.value.feature == "saturating-conversion"
+    assert instance.invoke("fine", 5) == (5,)
+
+
+def test_unreachable_floats_do_not_matter() -> None:
+    source = '(func (export "f") (param i32) (result i32) (if (local.get 0) (then (drop (f32.const 1)))) (i32.const 3))'
+    assert run(Interpreter(), source, 0) == (3,)
+
+
+def test_functions_are_prepared_once_and_shared() -> None:
+    loaded = Interpreter().load(load(RECURSION))
+    one, two = loaded.instantiate({}), loaded.instantiate({})
+    assert one.exports["f"].code() is two.exports["f"].code()
+    traced = loaded.instantiate({}, tracer=lambda *_: None)
+    assert traced.exports["f"].code() is not one.exports["f"].code()
+    assert traced.exports["f"].code() is traced.exports["f"].code()
+
+
+# The tracer
+
+
+def traced(
+    source: str, *args: int, imports: Imports | None = None
+) -> tuple[list[tuple[Any, ...]], tuple[Any, ...], Module]:
+    """Return what a tracer saw, without offsets, and the results; offsets are held against the module."""
+    module = load(source)
+    seen: list[tuple[Any, ...]] = []
+    instance = Interpreter().load(module).instantiate(imports or {}, tracer=lambda *what: seen.append(what))
+    results = instance.invoke("f", *args)
+    places = {at: op.name for function in module.functions for op, _, at in function.body}
+    assert all(places[offset] == name for _, offset, name, _, _ in seen)
+    return [(function, name, operands) for function, _, name, operands, _ in seen], results, module
+
+
+def test_the_tracer_sees_every_instruction_with_its_operands() -> None:
+    source = """(import "h" "one" (func $one (result i64))) (memory 1) (global $g (mut i32) (i32.const 4))
+        (table 1 funcref) (elem (i32.const 0) $g) (type $t (func (param i32 i32) (result i32)))
+        (func $g (param i32 i32) (result i32) local.get 0 local.get 1 i32.sub)
+        (func (export "f") (param i32) (result i32) (local i64)
+            nop call $one local.set 1 i32.const 8 local.get 0 i32.store offset=4
+            local.get 0 i32.const 1 call $g local.tee 0 if i32.const 6 global.set $g end
+            i32.const 10 i32.const 3 i32.const 0 call_indirect (type $t) drop
+            block i32.const 1 br_if 0 unreachable end i32.const 5 i32.const 6 i32.const 0 select
+            global.get $g i32.add return)"""
+    seen, results, _ = traced(source, 3, imports=host(one=lambda _: 9))
+    assert results == (12,)
+    assert seen == [
+        (2, "nop", ()),
+        (2, "call", ()),
+        (2, "local.set", (9,)),
+        (2, "i32.const", ()),
+        (2, "local.get", ()),
+        (2, "i32.store", (8, 3)),
+        (2, "local.get", ()),
+        (2, "i32.const", ()),
+        (2, "call", (3, 1)),
+        (1, "local.get", ()),
+        (1, "local.get", ()),
+        (1, "i32.sub", (3, 1)),
+        (2, "local.tee", (2,)),
+        (2, "if", (2,)),
+        (2, "i32.const", ()),
+        (2, "global.set", (6,)),
+        (2, "i32.const", ()),
+        (2, "i32.const", ()),
+        (2, "i32.const", ()),
+        (2, "call_indirect", (10, 3, 0)),
+        (1, "local.get", ()),
+        (1, "local.get", ()),
+        (1, "i32.sub", (10, 3)),
+        (2, "drop", (7,)),
+        (2, "block", ()),
+        (2, "i32.const", ()),
+        (2, "br_if", (1,)),
+        (2, "i32.const", ()),
+        (2, "i32.const", ()),
+        (2, "i32.const", ()),
+        (2, "select", (5, 6, 0)),
+        (2, "global.get", ()),
+        (2, "i32.add", (6, 6)),
+        (2, "return", ()),
+    ]
+
+
+def test_the_tracer_sees_a_loop_once_an_entry_and_once_a_back_branch() -> None:
+    source = '(func (export "f") (param i32) loop local.get 0 i32.const 1 i32.sub local.tee 0 br_if 0 end)'
+    seen, _, _ = traced(source, 3)
+    names = [name for _, name, _ in seen]
+    assert names.count("loop") == names.count("br_if") == 3
+    assert names[0] == "loop"
+    assert "end" not in names
+
+
+def test_the_tracer_sees_gas_before_the_instruction_and_no_charges() -> None:
+    module = with_charges(load('(func (export "f") nop nop nop)'), 0, {0: [charge(3)], 2: [charge(4)]})
+    seen = []
+    instance = Interpreter().load(module).instantiate({}, gas=100, tracer=lambda *what: seen.append(what[2:]))
+    instance.invoke("f")
+    assert seen == [("nop", (), 97), ("nop", (), 97), ("nop", (), 93)]
+
+
+def test_an_exception_of_the_tracer_ends_the_run() -> None:
+    def stop(*_: Any) -> None:
+        raise Special
+
+    instance = Interpreter().load(load(RECURSION)).instantiate({}, tracer=stop, stack=100)
+    with pytest.raises(Special):
+        instance.invoke("f", 3)
+    assert instance.stack == 100
+
+
+def test_only_functions_of_traced_instances_are_traced() -> None:
+    seen = []
+    exporter = start(Interpreter(), EXPORTER)
+    importer = start(Interpreter(), IMPORTER, exports(exporter), tracer=lambda *what: seen.append(what[2]))
+    assert isinstance(importer, InterpreterInstance)
+    importer.invoke("call", 3)
+    assert seen == ["local.get", "call"]
