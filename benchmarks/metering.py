@@ -10,13 +10,15 @@ import wasmtime
 from benchmarks.code import SIZES, fuel_engine, metered, plain_engine, program, without_weights
 from benchmarks.table import Table, Timed, in_turn, least, median, ratio, spread, verdict
 from ewasm.threads import on_fresh_thread
+from gas.emission import write_out
 from gas.meter import STACK_BUDGET
 from gas.metering import MeteredModule
 from wasm.compiled import CompiledEngine
+from wasm.encode import encode
 from wasm.engine import NO_LIMIT
 
 MEAN, WORST, FUEL_GAS, FUEL_BOTH = 1.20, 1.5, 1.0, 1.15
-PLAIN, GAS, BOTH, FUEL = "unmetered", "gas", "gas and stack", "fuel"
+PLAIN, GAS, BOTH, FUEL, GLOBALS = "unmetered", "gas", "gas and stack", "fuel", "both in globals"
 
 
 def ours(engine: CompiledEngine, module: MeteredModule, n: int, expected: int) -> Timed:
@@ -62,18 +64,19 @@ def measure(name: str, rounds: int) -> dict[str, list[float]]:
     fuel, same = peer(fuel_engine(), binary, n, fuel=True)
     if same != expected:
         raise SystemExit(f"{name}: the engines disagree")
+    globals_, _ = peer(plain_engine(), encode(write_out(module, gas=NO_LIMIT)), n, fuel=False)
     engine = CompiledEngine()
     gas = ours(engine, without_weights(module), n, expected)
     both = ours(engine, module, n, expected)
-    return in_turn({PLAIN: plain, GAS: gas, BOTH: both, FUEL: fuel}, rounds)
+    return in_turn({PLAIN: plain, GAS: gas, BOTH: both, FUEL: fuel, GLOBALS: globals_}, rounds)
 
 
 def table(*, quick: bool) -> Table:
     """Measure every program."""
     found = {name: on_fresh_thread(CompiledEngine(), lambda n=name: measure(n, 5 if quick else 21)) for name in SIZES}
-    header = ["program", "unmetered, ms", "spread", GAS, BOTH, FUEL, "gas / fuel", "both / fuel", "bounds"]
+    header = ["program", "unmetered, ms", "spread", GAS, BOTH, FUEL, GLOBALS, "gas / fuel", "both / fuel", "bounds"]
     result = Table("Metering: time over that of the unmetered program", header)
-    ratios: dict[str, list[float]] = {GAS: [], BOTH: [], FUEL: []}
+    ratios: dict[str, list[float]] = {GAS: [], BOTH: [], FUEL: [], GLOBALS: []}
     fastest = {form: [least(samples, form, PLAIN) for samples in found.values()] for form in ratios}
     for name, samples in found.items():
         over = {form: ratio(samples, form, PLAIN) for form in ratios}

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from ewasm.artefacts import ArtefactStore
 from ewasm.contract import Finding, check
 from ewasm.ruleset import Ruleset
-from gas.metering import VERSION, meter
+from gas.metering import VERSION
 from wasm.engine import Engine, Loaded
 
 DEFAULT_BYTES: Final = 32 << 20
@@ -106,6 +106,5 @@ def prepare(code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = Fals
     module = verdict.module
     if module is None:
         return Prepared(verdict.findings)
-    metered = meter(module, ruleset.schedule, ruleset.limits.memory_pages)
     pages = sum(memory.limits.minimum for memory in module.memories)
-    return Prepared((), engine.load(metered), ruleset.schedule.initial_pages(pages))
+    return Prepared((), engine.load(ruleset.meter(module)), ruleset.schedule.initial_pages(pages))

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ewasm.precompiles import BYZANTIUM, PrecompilePrices
+from gas.metering import MeteredModule, meter
 from gas.schedule import COUNTING, FREE, MAX_PRICE, Schedule
 from gas.schedule import EWASM as EWASM_SCHEDULE
 from wasm.instructions import BY_NAME
+from wasm.module import ValidModule
 from wasm.proposals import MACHINE, PROPOSALS
 from wasm.types import MAX_PAGES
 
@@ -116,6 +118,10 @@ class Ruleset:
     def replace(self, **changes: Any) -> Ruleset:
         """Return a ruleset with some fields changed; give it a `name` of its own."""
         return replace(self, **changes)
+
+    def meter(self, module: ValidModule) -> MeteredModule:
+        """Meter a module at the ruleset's prices and limits."""
+        return meter(module, self.schedule, self.limits.memory_pages, self.limits.table_entries)
 
     @cached_property
     def hash(self) -> str:

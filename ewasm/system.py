@@ -9,7 +9,6 @@ from ewasm.contract import check
 from ewasm.precompiles import precompiles
 from ewasm.ruleset import Ruleset
 from gas.emission import write_out
-from gas.metering import meter
 from wasm.encode import encode
 
 SENTINEL: Final = Address.from_int(10)
@@ -41,4 +40,4 @@ def metered_binary(code: bytes, ruleset: Ruleset) -> bytes | None:
     module = check(code, ruleset).module
     if module is None:
         return None
-    return encode(write_out(meter(module, ruleset.schedule, ruleset.limits.memory_pages)))
+    return encode(write_out(ruleset.meter(module)))

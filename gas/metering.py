@@ -25,11 +25,14 @@ MeteredModule = NewType("MeteredModule", ValidModule)
 """A valid module with charges inserted and frames weighed."""
 
 
-def meter(module: ValidModule, schedule: Schedule, max_pages: int | None = None) -> MeteredModule:
+def meter(
+    module: ValidModule, schedule: Schedule, max_pages: int | None = None, max_entries: int | None = None
+) -> MeteredModule:
     """Insert the charges of a schedule and weigh every frame.
 
-    `max_pages` is the greatest size a memory may grow to: a greater or missing maximum is cut to it. Custom sections
-    are dropped. Raise `Unpriced` if an instruction has no price, unreachable ones included.
+    `max_pages` is the greatest size a memory may grow to: a greater or missing maximum is cut to it. So is that of a
+    table to `max_entries`, where something grows tables. Custom sections are dropped. Raise `Unpriced` if an
+    instruction has no price, unreachable ones included.
     """
     types = module.types
     functions = tuple(
@@ -43,9 +46,20 @@ def meter(module: ValidModule, schedule: Schedule, max_pages: int | None = None)
     memories = module.memories
     if max_pages is not None:
         memories = tuple(MemoryType(_cut(memory.limits, max_pages)) for memory in memories)
+    tables = module.tables
+    if max_entries is not None and any(op.name == "table.grow" for f in module.functions for op, _, _ in f.body):
+        tables = tuple(replace(table, limits=_cut(table.limits, max_entries)) for table in tables)
     return MeteredModule(
         ValidModule(
-            replace(module, functions=functions, memories=memories, customs=(), widths={}, sections=frozenset())
+            replace(
+                module,
+                functions=functions,
+                tables=tables,
+                memories=memories,
+                customs=(),
+                widths={},
+                sections=frozenset(),
+            )
         )
     )
 

@@ -12,7 +12,6 @@ from ewasm.contract import Verdict
 from ewasm.contract import check as check_code
 from ewasm.ruleset import Ruleset
 from gas.emission import write_out
-from gas.metering import meter as meter_module
 from node.cli import show
 from node.cli.options import InputError, json_option, read_code, ruleset_option
 from wasm.encode import encode
@@ -77,7 +76,7 @@ def meter(file: Path, output: Path, ruleset: Ruleset) -> None:
         for finding in verdict.findings:
             click.echo(f"{file}: {finding.message}", err=True)
         sys.exit(1)
-    metered = meter_module(verdict.module, ruleset.schedule, ruleset.limits.memory_pages)
+    metered = ruleset.meter(verdict.module)
     binary = encode(write_out(metered))
     try:
         output.write_bytes(binary)

@@ -260,7 +260,7 @@ def test_any_part_may_be_nonsense(tmp_path: Path, engine: Engine, scripted: Scri
     script = tmp_path / "script.json"
     document = json.loads(script.read_text())
     for path in places(document):
-        for value in NONSENSE:
+        for value in NONSENSE[::2]:
             changed = deepcopy(document)
             place = changed
             for step in path[:-1]:

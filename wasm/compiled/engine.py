@@ -300,10 +300,9 @@ class _Extern(ctypes.Structure):
 class CompiledExtern:
     """An export, to be imported by another module or, if it is a global, read."""
 
-    __slots__ = ("instance", "name", "raw", "store", "type")
+    __slots__ = ("name", "raw", "store", "type")
 
     def __init__(self, instance: CompiledInstance, name: str) -> None:
-        self.instance = instance
         self.store = instance.store
         self.name = name
         self.type = instance.loaded.shape.functions.get(name)
