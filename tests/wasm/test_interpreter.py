@@ -238,6 +238,15 @@ def test_a_trap_from_a_host_function_is_located_at_the_call() -> None:
     assert (trap.function, trap.offset) == (3, call)
 
 
+def test_a_trap_of_a_call_back_keeps_its_place() -> None:
+    source = """(import "h" "none" (func $none (param i32 i64))) (func (export "inner") nop nop unreachable)
+        (func (export "f") (call $none (i32.const 0) (i64.const 0)))"""
+    module = load(source)
+    instance = Interpreter().load(module).instantiate(host(none=lambda instance, *_: instance.invoke("inner")))
+    trap = trapped(instance.invoke, "f")
+    assert (trap.function, trap.offset) == (1, module.functions[0].body[2].offset)
+
+
 def test_a_host_function_can_call_back(engine: Engine) -> None:
     depth = []
 
@@ -511,6 +520,24 @@ def test_instances_share_what_one_exports_and_another_imports(engine: Engine) ->
     assert importer.memory.size == third.memory.size == 3 * PAGE
     assert exporter.invoke("f", 3 * PAGE - 1) == (0,)
     assert exporter.exports["g"].value == 10
+
+
+def test_a_function_runs_in_its_own_instance(engine: Engine) -> None:
+    """Its memory and globals are those of the module that it came from, however it is called."""
+    parts = """(memory (export "memory") 1) (data (i32.const 0) "{0}") (global $g (mut i32) (i32.const {1}))
+        (func $own (export "{2}") (result i32) (global.set $g (i32.add (global.get $g) (i32.const 1)))
+            (i32.add (i32.load8_u (i32.const 0)) (global.get $g)))"""
+    exporter = start(engine, parts.format("a", 1000, "f"))
+    source = '(import "e" "f" (func $f (result i32)))' + parts.format("b", 2000, "own")
+    source += """(table 1 funcref) (elem (i32.const 0) $f) (func (export "direct") (result i32) (call $f))
+        (func (export "indirect") (result i32) (call_indirect (result i32) (i32.const 0)))
+        (func (export "both") (result i32) (call $f) (drop) (call $own))"""
+    importer = start(engine, source, exports(exporter), beside=exporter)
+    assert importer.invoke("direct") == (97 + 1001,)
+    assert importer.invoke("indirect") == (97 + 1002,)
+    assert importer.invoke("own") == (98 + 2001,)
+    assert importer.invoke("both") == (98 + 2002,)
+    assert exporter.invoke("f") == (97 + 1004,)
 
 
 def test_a_trap_in_another_instance(engine: Engine) -> None:
@@ -819,6 +846,44 @@ def test_the_tracer_sees_every_instruction_with_its_operands() -> None:
         (2, "i32.add", (6, 6)),
         (2, "return", ()),
     ]
+
+
+def test_the_tracer_sees_references_and_tables() -> None:
+    source = """(table $t 4 9 funcref) (elem $e func $f) (memory 1 2) (data $d "ab")
+        (func $f (export "f") (local funcref)
+            ref.null func ref.func $f i32.const 0 select (result funcref) local.set 0
+            i32.const 2 local.get 0 table.set $t i32.const 1 table.get $t ref.is_null drop
+            local.get 0 i32.const 3 table.grow $t drop table.size $t drop
+            i32.const 0 ref.null func i32.const 1 table.fill $t i32.const 3 i32.const 2 i32.const 1 table.copy $t $t
+            i32.const 0 i32.const 0 i32.const 1 table.init $t $e elem.drop $e
+            i32.const 5 i32.const 0 i32.const 2 memory.init $d data.drop $d
+            i32.const 1 i32.const 0 i32.const 3 memory.copy i32.const 8 i32.const 7 i32.const 6 memory.fill
+            i32.const 1 memory.grow memory.size br_table 0 0)"""
+    seen, _, module = traced(source)
+    assert [name for _, name, _ in seen] == [op.name for op, _, _ in module.functions[0].body[:-1]]
+    operands = {name: values for _, name, values in seen}
+    reference = operands["local.set"][0]
+    assert reference is not None
+    expected = {
+        "select_t": (None, reference, 0),
+        "table.set": (2, reference),
+        "table.get": (1,),
+        "ref.is_null": (None,),
+        "table.grow": (reference, 3),
+        "table.size": (),
+        "table.fill": (0, None, 1),
+        "table.copy": (3, 2, 1),
+        "table.init": (0, 0, 1),
+        "elem.drop": (),
+        "memory.init": (5, 0, 2),
+        "data.drop": (),
+        "memory.copy": (1, 0, 3),
+        "memory.fill": (8, 7, 6),
+        "memory.grow": (1,),
+        "memory.size": (),
+        "br_table": (2,),
+    }
+    assert {name: operands[name] for name in expected} == expected
 
 
 def test_the_tracer_sees_a_loop_once_an_entry_and_once_a_back_branch() -> None:

@@ -187,7 +187,11 @@ def arguments(name: str, seed: int, count: int) -> Sequence[tuple[int, ...]]:
     """Return all pairs of edges and some more operands."""
     rng, width = Random(f"{name} {seed}"), width_of(name)
     if name in UNARY:
-        return [(a,) for a in edges(width)] + [(numbers(rng, width),) for _ in range(count)]
+        powers = [1 << place for place in range(width)]
+        return [
+            (a,)
+            for a in (*edges(width), *powers, *(p - 1 for p in powers), *(numbers(rng, width) for _ in range(count)))
+        ]
     pairs = [(a, b) for a in edges(width) for b in edges(width)]
     return pairs + [(numbers(rng, width), numbers(rng, width)) for _ in range(count)]
 
