@@ -40,25 +40,31 @@ class Chain:
 def locked(folder: Path, *, create: bool) -> Iterator[None]:
     """Hold a state directory for one process; raise `StateError` if another has it or it is no state directory."""
     made = [path for path in (folder, *folder.parents) if not path.exists()] if create else []
+    lock = FileLock(folder / _LOCK, timeout=0)
+    try:
+        _open(folder, lock, create=create)
+        yield
+    finally:
+        if lock.is_locked and not (folder / _FILE).exists():
+            (folder / _LOCK).unlink(missing_ok=True)
+        lock.release()
+        with suppress(OSError):  # the first that is not empty has become somebody's
+            for path in made:
+                path.rmdir()
+
+
+def _open(folder: Path, lock: FileLock, *, create: bool) -> None:
+    """Take the lock of a state directory, which is made or must be there."""
     try:
         if create:
             _make(folder)
-        if not (folder / _FILE).is_file() and not create:
+        elif not (folder / _FILE).is_file():
             raise StateError(f"{folder}: there is no state here; make one with: ewasm deploy FILE --state {folder}")
-        with FileLock(folder / _LOCK, timeout=0):
-            try:
-                yield
-            finally:
-                if not (folder / _FILE).exists():
-                    (folder / _LOCK).unlink(missing_ok=True)
+        lock.acquire()
     except Timeout:
         raise StateError(f"{folder}: another process is using this state; try again when it has ended") from None
     except OSError as error:
         raise StateError(f"{error.filename or folder}: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):  # the first that is not empty has become somebody's
-            for path in made:
-                path.rmdir()
 
 
 def _make(folder: Path) -> None:
@@ -75,6 +81,8 @@ def load(folder: Path, ruleset: Ruleset) -> Chain | None:
         return None
     try:
         return _parse(path, json.loads(path.read_text("utf-8")), ruleset)
+    except OSError as error:
+        raise StateError(f"{path}: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise StateError(f"{path}: damaged, or not a state file ({error}); restore it from a copy") from error
 

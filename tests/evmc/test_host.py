@@ -7,6 +7,11 @@ from evmc import ZERO_BYTES32, Bytes32, Host, MockHost, StorageStatus
 ZERO, ONE, TWO = ZERO_BYTES32, Bytes32.from_int(1), Bytes32(b"\1" + bytes(31))
 
 
+def test_storage_statuses_have_the_numbers_of_evmc() -> None:
+    members = {name: int(status) for name, status in StorageStatus.__members__.items()}
+    assert members == {"UNCHANGED": 0, "ADDED": 1, "DELETED": 2, "MODIFIED": 3}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

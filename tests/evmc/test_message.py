@@ -41,6 +41,8 @@ def test_a_message_needs_gas_only() -> None:
         Message()  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Message(CallKind.CALL, gas=5)  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        TxContext(5)  # type: ignore[misc]
 
 
 def test_messages_and_contexts_are_frozen() -> None:

@@ -86,9 +86,9 @@ def program(seed: int, *, size: int = 60) -> Program:
     rng = Random(seed)
     signatures = [MAIN, *rng.choices((NOTHING, TAKES, GIVES, MAPS, MAIN, WIDE, TWO), k=rng.randrange(4))]
     types = [*HOST.values(), *signatures]
-    functions = tuple(_Body(rng, types, n, size).function() for n in range(len(HOST), len(types)))
+    listed = tuple(rng.randrange(len(types)) for _ in range(rng.randrange(1, TABLE_SIZE)))
+    functions = tuple(_Body(rng, types, listed, n, size).function() for n in range(len(HOST), len(types)))
     zero = (*code(("i32.const", 0)), *code("end"))
-    listed = tuple(rng.randrange(len(types)) for _ in range(rng.randrange(TABLE_SIZE)))
     module = Module(
         types=TYPES,
         imports=tuple(Import("host", name, "func", type_) for name, type_ in HOST.items()),
@@ -139,9 +139,10 @@ def only(**prices: int) -> Schedule:
 class _Body:
     """One function in the making: what was emitted, and the operand types of the open labels, innermost last."""
 
-    def __init__(self, rng: Random, types: list[int], number: int, size: int) -> None:
+    def __init__(self, rng: Random, types: list[int], listed: tuple[int, ...], number: int, size: int) -> None:
         self.rng = rng
         self.types = types
+        self.listed = listed
         self.number = number
         self.type = types[number]
         self.budget = rng.randrange(size // 2, size * 2)
@@ -298,10 +299,17 @@ class _Body:
             self.emit("drop")
 
     def call_indirect(self) -> None:
-        type_ = self.rng.choice(self.types)
+        """Call through the table, mostly what fits; else a type, an empty entry or an index that does not exist."""
+        rng = self.rng
+        fitting = [index for index, number in enumerate(self.listed) if number != FINISH]
+        index = rng.choice(fitting) if fitting and rng.random() < 0.8 else None
+        type_ = rng.choice(self.types) if index is None else self.types[self.listed[index]]
         for param in TYPES[type_].params:
             self.value(param)
-        self.condition(mask=7)
+        if index is None:
+            self.condition(mask=7)
+        else:
+            self.emit("i32.const", index)
         self.emit("call_indirect", (type_, 0))
         for _ in TYPES[type_].results:
             self.emit("drop")
@@ -498,7 +506,7 @@ _STATEMENTS, _STATEMENT_WEIGHTS = zip(
         (_Body.unreachable, 0.5),
         (_Body.guarded, 4),
         (_Body.call_statement, 4),
-        (_Body.call_indirect, 1.5),
+        (_Body.call_indirect, 3),
     ),
     strict=True,
 )

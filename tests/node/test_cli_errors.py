@@ -457,14 +457,15 @@ def test_a_fault_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("run", COUNTER).status == 130
 
 
-def test_the_state_survives_a_fault(chain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error"), RuntimeError("a bug")])
+def test_the_state_survives_a_fault(chain: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     before = (chain / "state.json").read_bytes()
 
     def fail(*_: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr(execute.EwasmVM, "execute", fail)
-    assert run("call", FIRST, "--state", chain, "--sig", "increment()").status == 3
+    assert run("call", FIRST, "--state", chain, "--sig", "increment()", bug=True).status == 3
     assert (chain / "state.json").read_bytes() == before
     monkeypatch.undo()
     assert run("call", FIRST, "--state", chain, "--sig", "increment()").status == 0

@@ -5,6 +5,7 @@ Tests that need no more than the protocol of `wasm.engine` run on every engine.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -324,6 +325,14 @@ def test_memory_is_read_and_written_within_its_bounds(engine: Engine) -> None:
     for offset, data in ((PAGE, b"a"), (PAGE + 1, b""), (PAGE - 1, b"ab"), (M32, b"a")):
         assert trapped(memory.write, offset, data).kind is TrapKind.MEMORY_BOUNDS
     assert memory.read(PAGE - 1, 1) == b"y"
+
+
+def test_a_memory_outlives_its_instance(engine: Engine) -> None:
+    """Found by running these tests: the compiled engine's view read from a store that was gone."""
+    memories = [start(engine, f'(memory (export "memory") 1) (data (i32.const 0) "{n}")').memory for n in range(20)]
+    gc.collect()
+    assert [memory.read(0, 1) for memory in memories] == [str(n).encode()[:1] for n in range(20)]
+    assert {memory.size for memory in memories} == {PAGE}
 
 
 @pytest.mark.parametrize(
