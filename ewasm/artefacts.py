@@ -24,10 +24,13 @@ DEFAULT_BYTES: Final = 512 << 20
 """Bytes on disk above which the oldest files are removed."""
 
 
-def default_directory() -> Path:
-    """Return the user's cache directory for this."""
+def default_directory() -> Path | None:
+    """Return the user's cache directory for this, None for a user without a home."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ewasm"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "ewasm"
+    except RuntimeError:
+        return None
 
 
 class ArtefactStore:

@@ -259,7 +259,10 @@ def _artefacts(given: Options) -> ArtefactStore | None:
     """Return where compiled code is kept, None if nowhere; a directory that the user names must be usable."""
     if given.no_cache:
         return None
-    store = ArtefactStore(given.cache or default_directory())
+    directory = given.cache or default_directory()
+    if directory is None:
+        return None
+    store = ArtefactStore(directory)
     if given.cache is not None and not store.usable:
         raise InputError(f"{given.cache}: cannot be a cache: it must be yours and writable by nobody else")
     return store

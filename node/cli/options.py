@@ -24,8 +24,8 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MAX_FILE: Final = 64 << 20
-"""Bytes of a file that is read; a contract is a thousandth of it."""
+MAX_FILE: Final = 8 << 20
+"""Bytes of a file that is read: thirty times the greatest contract, a gigabyte of memory to check."""
 
 
 class InputError(click.ClickException):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
-from gas.schedule import FREE, MAX_PRICE, Schedule
+from gas.schedule import MAX_PRICE, Schedule
 from wasm.instructions import BY_NAME, ROWS
 from wasm.module import Data, Element, Export, Expr, Function, Global, Import, Instr, Module, ValidModule
 from wasm.types import FuncType, GlobalType, Limits, MemoryType, TableType, ValType
@@ -127,13 +127,6 @@ def random_schedule(rng: Random, *, least: int = 0) -> Schedule:
         for name in ("memory.grow", "memory.fill", "memory.copy")
     }
     return Schedule(instructions=prices | {"else": 0, "end": 0}, operands=operands, local=price(), page=0)
-
-
-def only(**prices: int) -> Schedule:
-    """Return a schedule in which everything is free but some instructions (`_` stands for a dot), and `locals`."""
-    local = prices.pop("local", 0)
-    named = {name.replace("_", "."): price for name, price in prices.items()}
-    return Schedule(instructions={**FREE.instructions, **named}, operands={}, local=local, page=0)
 
 
 class _Body:
