@@ -13,7 +13,8 @@ from typing import Final
 from ewasm.eei import DEBUG, EEI
 from ewasm.ruleset import Ruleset
 from gas.schedule import Unpriced
-from wasm.decode import MAGIC, decode
+from wasm.binary import MAGIC
+from wasm.decode import decode
 from wasm.errors import Invalid, Malformed, Unsupported, place
 from wasm.instructions import Op
 from wasm.module import Function, Import, Module, ValidModule

@@ -40,8 +40,8 @@ DOORS = {"ewasm/__init__.py", "ewasm/__main__.py", "ewasm/testing.py", "ewasm/cl
 """The only files that may look up, and only when they are asked to: not while they are imported."""
 
 IMPORT_NAMES = {"pycryptodome": "Crypto", "py-ecc": "py_ecc"}
-LONGEST = 620
-LONGER = {"wasm/decode.py": 700}
+LONGEST = 640
+LONGER: dict[str, int] = {}
 """Files that may be longer than others, and how long."""
 
 FILES = sorted(path for package in MAY_USE for path in (ROOT / package).rglob("*.py"))

@@ -10,6 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast
 
+from wasm.binary import (
+    ELEMENT_PROPOSAL,
+    EXTENDED_CONST,
+    FORMS,
+    KINDS,
+    MAGIC,
+    ORDER,
+    SECTIONS,
+    TYPES,
+    VERSION,
+)
 from wasm.errors import Malformed, Unsupported
 from wasm.instructions import BY_CODE, ONE_BYTE, PREFIXES, UNLISTED, Op
 from wasm.module import (
@@ -33,74 +44,6 @@ from wasm.reader import Reader
 from wasm.types import FuncType, GlobalType, Limits, MemoryType, TableType, ValType
 
 T = TypeVar("T")
-
-MAGIC: Final = b"\0asm"
-VERSION: Final = b"\1\0\0\0"
-DATA_COUNT: Final = 12
-TAG: Final = 13
-
-# Ids in the order in which sections stand (section 5.5.2; tags from exception handling).
-ORDER: Final = (1, 2, 3, 4, 5, TAG, 6, 7, 8, 9, DATA_COUNT, 10, 11)
-SECTIONS: Final = {
-    1: "type",
-    2: "import",
-    3: "function",
-    4: "table",
-    5: "memory",
-    6: "global",
-    7: "export",
-    8: "start",
-    9: "element",
-    10: "code",
-    11: "data",
-    12: "data count",
-    13: "tag",
-}
-KINDS: Final[tuple[ExternKind, ...]] = ("func", "table", "memory", "global", "tag")
-
-# Value and heap types by their byte (5.3.1 … 5.3.4): name for messages, type of the machine, proposal.
-_TYPES: Final[dict[int, tuple[str, ValType, str]]] = {
-    0x7F: ("i32", "i32", "mvp"),
-    0x7E: ("i64", "i64", "mvp"),
-    0x7D: ("f32", "f32", "floating-point"),
-    0x7C: ("f64", "f64", "floating-point"),
-    0x7B: ("v128", "v128", "simd"),
-    0x70: ("funcref", "funcref", "reference-types"),
-    0x6F: ("externref", "externref", "reference-types"),
-    **{
-        byte: (name, "other", "gc")
-        for byte, name in (
-            (0x6E, "anyref"),
-            (0x6D, "eqref"),
-            (0x6C, "i31ref"),
-            (0x6B, "structref"),
-            (0x6A, "arrayref"),
-            (0x71, "nullref"),
-            (0x72, "nullexternref"),
-            (0x73, "nullfuncref"),
-        )
-    },
-    0x69: ("exnref", "other", "exceptions"),
-    0x74: ("nullexnref", "other", "exceptions"),
-    0x68: ("contref", "other", "stack-switching"),
-    0x75: ("nullcontref", "other", "stack-switching"),
-    0x63: ("ref null", "other", "function-references"),
-    0x64: ("ref", "other", "function-references"),
-    0x67: ("stringref", "other", "stringref"),
-}
-# Forms of type definitions other than functions: name, proposal.
-_FORMS: Final[dict[int, tuple[str, str]]] = {
-    0x5F: ("struct", "gc"),
-    0x5E: ("array", "gc"),
-    0x50: ("sub", "gc"),
-    0x4F: ("sub final", "gc"),
-    0x4E: ("rec", "gc"),
-    0x5D: ("cont", "stack-switching"),
-    0x4D: ("descriptor", "custom-descriptors"),
-    0x4C: ("describes", "custom-descriptors"),
-    0x65: ("shared", "shared-everything-threads"),
-}
-_ELEMENT_PROPOSAL: Final = ("mvp", *["bulk-memory"] * 3, *["reference-types"] * 4)
 
 
 def decode(data: bytes, *, keep_customs: bool = False) -> Module:
@@ -210,8 +153,8 @@ class _Decoder:
                 types.append(FuncType(self.vector(r, self.valtype), self.vector(r, self.valtype)))
                 if len(types[-1].results) > 1:
                     self.use("multi-value", f"type {len(types) - 1} with {len(types[-1].results)} results", at)
-            elif form in _FORMS:
-                name, proposal = _FORMS[form]
+            elif form in FORMS:
+                name, proposal = FORMS[form]
                 self.use(proposal, f"{name} type", at)
                 pending += self.composite(r, form)
                 if form in (0x5F, 0x5E, 0x5D):
@@ -353,7 +296,7 @@ class _Decoder:
         if flags > 7:
             raise Malformed(f"malformed elements segment kind {flags}", offset)
         if flags:
-            self.use(_ELEMENT_PROPOSAL[flags], f"element segment of form {flags}", offset)
+            self.use(ELEMENT_PROPOSAL[flags], f"element segment of form {flags}", offset)
         active = not flags & 1
         table = r.u32() if flags & 2 and active else 0
         at = self.constant(r) if active else None
@@ -421,7 +364,7 @@ class _Decoder:
         """Read a value type."""
         at = r.offset
         byte = r.byte()
-        row = _TYPES.get(byte)
+        row = TYPES.get(byte)
         if row is None:
             raise Malformed(f"malformed value type {byte:#x}", at)
         name, type_, proposal = row
@@ -437,7 +380,7 @@ class _Decoder:
         if r.peek() in (0x62, 0x65):
             exact = r.byte() == 0x62
             self.use("custom-descriptors" if exact else "shared-everything-threads", "heap type", at)
-        name, type_, proposal = _TYPES.get(r.peek(), ("", "other", "mvp"))
+        name, type_, proposal = TYPES.get(r.peek(), ("", "other", "mvp"))
         if proposal not in ("mvp", "floating-point", "simd", "function-references"):
             r.byte()
             if proposal != "reference-types":
@@ -508,7 +451,7 @@ class _Decoder:
         """Read a constant expression."""
         expr = self.expr(r)
         for op, _, at in expr:
-            if op.name in _EXTENDED_CONST:
+            if op.name in EXTENDED_CONST:
                 self.use("extended-const", op.name, at)
         return expr
 
@@ -574,7 +517,7 @@ class _Decoder:
         if byte == 0x40:
             r.pos += 1
             return None
-        if byte in _TYPES:
+        if byte in TYPES:
             return self.valtype(r)
         index = r.s33()
         if index < 0:
@@ -655,7 +598,6 @@ class _Decoder:
         return flags, label
 
 
-_EXTENDED_CONST: Final = frozenset({"i32.add", "i32.sub", "i32.mul", "i64.add", "i64.sub", "i64.mul"})
 _OPENS: Final = frozenset({"block", "try_table"})
 _SMALL: Final = frozenset({"local", "global", "label", "func", "i32", "i64", "table", "elem", "type", "tag"})
 

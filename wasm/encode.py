@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from wasm.decode import DATA_COUNT, KINDS, MAGIC, ORDER, TAG, VERSION
+from wasm.binary import DATA_COUNT, KINDS, MAGIC, ORDER, TAG, VERSION
 from wasm.errors import Unsupported
 from wasm.instructions import Op
 from wasm.module import Custom, Data, Element, Export, Expr, Function, Global, Import, Module
