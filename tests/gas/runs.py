@@ -137,9 +137,16 @@ class WrittenOut:
 
     def on_wasmtime(self, arguments: tuple[int, ...], gas: int, *, seed: int = 0, stack: int = STACK_BUDGET) -> Outcome:
         """Run on Wasmtime."""
+        store = wasmtime.Store(_engine())
+        try:
+            return self._run_in(store, arguments, gas, seed, stack)
+        finally:
+            # Its host functions hold the store, and the library holds them.
+            store.close()
+
+    def _run_in(self, store: wasmtime.Store, arguments: tuple[int, ...], gas: int, seed: int, stack: int) -> Outcome:
         outcome = Outcome()
         functions = host(outcome, seed)
-        store = wasmtime.Store(_engine())
         kinds = {"i32": wasmtime.ValType.i32(), "i64": wasmtime.ValType.i64()}
 
         def bound(name: str) -> wasmtime.Func:
