@@ -6,7 +6,7 @@ Source: the Ewasm design document *Ewasm Contract Interface*.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Final
 
@@ -81,6 +81,7 @@ def check(code: bytes, ruleset: Ruleset, *, debug: bool = False) -> Verdict:
     except Unsupported as error:
         message = f"{error.message.replace(': ', _refusal(error.feature), 1)}{place(error.offset, error.function)}"
         return Verdict((Finding(error.feature, message, error.offset, error.function),))
+    module = replace(module, names=module.all_names())
     findings = [*_features(module, ruleset), *_form(module, ruleset, debug=debug), *_limits(module, ruleset)]
     findings += _prices(module, ruleset)
     valid = None
@@ -100,7 +101,7 @@ def _refusal(feature: str) -> str:
 
 
 def _place(module: Module, offset: int | None, function: int | None) -> str:
-    name = None if function is None else module.name_of(function)
+    name = None if function is None else module.names.get(function)
     return place(offset, function, None if name is None else printable(name))
 
 

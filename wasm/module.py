@@ -169,14 +169,15 @@ class Module:
         """The type index of every function, imported ones first."""
         return [*self.imported("func"), *(f.type for f in self.functions)]
 
+    def all_names(self) -> dict[int, str]:
+        """Return the functions' names: from the name section, else the import name, else that of the first export."""
+        exported = {e.index: e.name for e in reversed(self.exports) if e.kind == "func"}
+        imports = (i for i in self.imports if i.kind == "func")
+        return exported | {n: f"{i.module}.{i.name}" for n, i in enumerate(imports)} | dict(self.names)
+
     def name_of(self, function: int) -> str | None:
-        """Return a function's name: from the name section, else its import or export name."""
-        if function in self.names:
-            return self.names[function]
-        imports = [i for i in self.imports if i.kind == "func"]
-        if function < len(imports):
-            return f"{imports[function].module}.{imports[function].name}"
-        return next((e.name for e in self.exports if e.kind == "func" and e.index == function), None)
+        """Return a function's name, None if it has none; who asks often keeps `all_names`."""
+        return self.all_names().get(function)
 
 
 ValidModule = NewType("ValidModule", Module)
