@@ -19,7 +19,7 @@ from ewasm.threads import on_fresh_thread
 from ewasm.vm import EwasmVM, make_engine
 from node.host import NodeHost
 from node.transaction import Transaction, execute_transaction
-from state import GenesisAccount, Journal, MemoryStore, WorldState
+from state import Database, GenesisAccount, Journal, WorldState
 
 BOUND = 250e-6
 ALICE, TOKEN = Address.from_int(0xA11CE), Address.from_int(0x70CE)
@@ -32,7 +32,7 @@ def world() -> WorldState:
     """Return a state in which Alice has tokens and ether."""
     slot = Bytes32(keccak(ALICE.rjust(32, b"\0") + bytes(32)))
     token = GenesisAccount(nonce=1, code=fixture("erc20"), storage={slot: Bytes32.from_int(1 << 120)})
-    return WorldState.genesis(MemoryStore(), {ALICE: GenesisAccount(balance=U256(1 << 90)), TOKEN: token})
+    return WorldState.genesis(Database(), {ALICE: GenesisAccount(balance=U256(1 << 90)), TOKEN: token})
 
 
 def messages(engine: str, times: int) -> Timed:

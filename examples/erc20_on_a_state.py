@@ -8,7 +8,7 @@ from pathlib import Path
 from ewasm import EWASM, U256, Address, EwasmVM, Message, TxContext, system_contracts
 from node.host import NodeHost
 from node.transaction import Receipt, Transaction, execute_transaction
-from state import GenesisAccount, Journal, MemoryStore, WorldState
+from state import Database, GenesisAccount, Journal, WorldState
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 ALICE = Address.from_hex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
@@ -27,7 +27,7 @@ def word(value: bytes | int) -> bytes:
 def main() -> None:
     """Deploy, ask, transfer, ask again."""
     vm, contracts = EwasmVM(), system_contracts(EWASM)
-    world = WorldState.genesis(MemoryStore(), {ALICE: GenesisAccount(balance=U256(10**18))})
+    world = WorldState.genesis(Database(), {ALICE: GenesisAccount(balance=U256(10**18))})
 
     def transact(to: Address | None, data: bytes) -> Receipt:
         """Execute a transaction of Alice's; the state after it becomes the state."""

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from evmc import U256, Address, Bytes32
 from ewasm.ruleset import Ruleset
-from state import GenesisAccount, MemoryStore, WorldState
+from state import Database, GenesisAccount, WorldState
 
 FORMAT: Final = 1
 _FILE: Final = "state.json"
@@ -102,7 +102,7 @@ def _parse(path: Path, given: dict[str, Any], ruleset: Ruleset) -> Chain:
     accounts = {Address.from_hex(address): _account(value) for address, value in given["accounts"].items()}
     if sum(account.balance for account in accounts.values()) >> 256:
         raise StateError(f"{path}: damaged: its balances add up to more than 256 bits; restore it from a copy")
-    world = WorldState.genesis(MemoryStore(), accounts)
+    world = WorldState.genesis(Database(), accounts)
     if str(world.root) != given["root"]:
         raise StateError(
             f"{path}: damaged: its accounts have root {world.root}, recorded is {given['root']}; restore it from a copy"

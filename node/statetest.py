@@ -14,7 +14,7 @@ from evmc import U256, VM, Address, Bytes32, Log, TxContext
 from ewasm.ruleset import Ruleset
 from ewasm.system import system_contracts
 from node.transaction import InvalidTransaction, Transaction, execute_transaction
-from state import GenesisAccount, Journal, MemoryStore, WorldState, encode, keccak256
+from state import Database, GenesisAccount, Journal, WorldState, encode, keccak256
 
 
 class TestFileError(Exception):
@@ -77,7 +77,7 @@ class _Case:
 
 def _cases(name: str, test: dict[str, Any]) -> list[_Case]:
     """Read one test: a case for each entry of each fork in `post`."""
-    pre = WorldState.genesis(MemoryStore(), {Address.from_hex(a): _account(v) for a, v in test["pre"].items()})
+    pre = WorldState.genesis(Database(), {Address.from_hex(a): _account(v) for a, v in test["pre"].items()})
     block = _block(test["env"])
     entries = [(fork, entry) for fork, posts in test["post"].items() for entry in posts]
     if not entries:

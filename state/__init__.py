@@ -2,10 +2,11 @@
 
 from state.account import Account
 from state.codec import CodecError, decode, encode
+from state.database import CorruptEntry, Database, MissingCode, MissingEntry, MissingNode, MissingPreimage
 from state.diff import AccountDiff, Change, Diff
 from state.hash import EMPTY_CODE_HASH, keccak256
 from state.journal import InsufficientBalance, Journal
-from state.store import MemoryStore, MissingCode, MissingEntry, MissingNode, MissingPreimage, Store
+from state.store import MemoryStore, Store, StoreError, Table
 from state.trie import EMPTY_ROOT, Trie, root_of
 from state.view import StateView
 from state.world import GenesisAccount, StaleDiff, WorldState
@@ -17,6 +18,8 @@ __all__ = [
     "AccountDiff",
     "Change",
     "CodecError",
+    "CorruptEntry",
+    "Database",
     "Diff",
     "GenesisAccount",
     "InsufficientBalance",
@@ -29,6 +32,8 @@ __all__ = [
     "StaleDiff",
     "StateView",
     "Store",
+    "StoreError",
+    "Table",
     "Trie",
     "WorldState",
     "decode",

@@ -58,12 +58,63 @@ def decode(data: bytes) -> Decoded:
         raise CodecError("bad RLP: lists nested too deep") from error
 
 
+def decode_string(data: bytes) -> bytes:
+    """Return the bytes that `data` encodes; raise CodecError for anything else."""
+    start, end = _extent(data, 0)
+    if end != len(data) or data[0] >= 0xC0:
+        raise CodecError(f"bad RLP: 0x{data[:8].hex()}… is not one byte string")
+    return data[start:end]
+
+
+def split(data: bytes) -> list[bytes]:
+    """Return the items of the list that `data` encodes, each as it is encoded, sooner than `decode` would.
+
+    Raise CodecError unless the list and its items are in canonical form; what is inside of items is not looked at.
+    """
+    at, end = _extent(data, 0)
+    if end != len(data) or data[0] < 0xC0:
+        raise CodecError(f"bad RLP: 0x{data[:8].hex()}… is not one list")
+    items = []
+    while at < end:
+        prefix = data[at]
+        stop = at + 33 if prefix == 0xA0 else at + 1 if prefix == 0x80 else _extent(data, at)[1]
+        items.append(data[at:stop])
+        at = stop
+    if at != end:
+        raise CodecError("bad RLP: the last item is longer than its list")
+    return items
+
+
+def _extent(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the payload of the item at `at` begins and ends; raise CodecError if its prefix is bad."""
+    if at >= len(data):
+        raise CodecError("bad RLP: an item is missing")
+    prefix = data[at]
+    if prefix < 0x80:
+        return at, at + 1
+    base = 0x80 if prefix < 0xC0 else 0xC0
+    size = prefix - base
+    start = at + 1
+    if size > 55:
+        start += size - 55
+        digits = data[at + 1 : start]
+        size = int.from_bytes(digits, "big")
+        if size < 56 or not digits[0]:
+            raise CodecError("bad RLP: a length that has a shorter form")
+    end = start + size
+    if end > len(data):
+        raise CodecError(f"bad RLP: {end - len(data)} bytes are missing")
+    if prefix == 0x81 and data[start] < 0x80:
+        raise CodecError("bad RLP: a byte that has a shorter form")
+    return start, end
+
+
 def decode_strings(data: bytes, count: int) -> list[bytes]:
     """Return the items of a flat list of `count` byte strings; raise CodecError for anything else."""
-    items = decode(data)
-    if isinstance(items, bytes) or len(items) != count or not all(isinstance(item, bytes) for item in items):
-        raise CodecError(f"expected a list of {count} byte strings")
-    return cast("list[bytes]", items)
+    items = split(data)
+    if len(items) != count:
+        raise CodecError(f"expected a list of {count} byte strings, not of {len(items)}")
+    return [decode_string(item) for item in items]
 
 
 def scalar(value: int) -> bytes:

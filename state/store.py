@@ -1,86 +1,91 @@
-"""Where nodes, code and preimages are kept.
-
-Everything in a store is found under its own Keccak-256, so one flat space holds trie nodes, contract code and the
-preimages of hashed keys, and nothing in it is ever changed: older roots stay readable.
-"""
+"""Where state and chain are kept: tables of bytes, changed in one piece."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
-
-from evmc import Bytes32
-
-
-class MissingEntry(LookupError):
-    """A hash that the store should know and does not: the state is incomplete, which is a fault of the node."""
-
-    def __init__(self, wanted: Bytes32) -> None:
-        super().__init__(f"{type(self).__name__}: nothing is stored under {wanted}")
-        self.wanted = wanted
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Protocol, TypeAlias
 
 
-class MissingNode(MissingEntry):
-    """A trie node is missing."""
+class Table(StrEnum):
+    """The tables of a store, with their keys and values."""
+
+    NODES = "nodes"
+    """Trie nodes in RLP, by where they stand and their hash: `state.database.node_key`."""
+    CODE = "code"
+    """The code of contracts, by its hash."""
+    PREIMAGES = "preimages"
+    """Addresses and slots, by the hash that stands for them in a trie."""
+    ROOTS = "roots"
+    """State roots, by the number of the block that ends with them: 8 bytes, big-endian."""
+    MARKS = "marks"
+    """What a pruning that has not ended found in use: keys of the first three tables."""
+    META = "meta"
+    """What the store is and where its users are, by name."""
 
 
-class MissingCode(MissingEntry):
-    """The code of a contract is missing."""
+Changes: TypeAlias = Mapping[Table, Mapping[bytes, bytes | None]]
+"""New values by table and key; None removes."""
+
+Draft: TypeAlias = defaultdict[Table, dict[bytes, bytes | None]]
+"""Changes that are still being gathered."""
 
 
-class MissingPreimage(MissingEntry):
-    """The address or slot behind a hashed key is missing."""
+def draft() -> Draft:
+    """Return changes to add to."""
+    return defaultdict(dict)
+
+
+class StoreError(Exception):
+    """A store that cannot be used: the message names it, what is wrong, and what to do."""
 
 
 class Store(Protocol):
-    """Bytes by their Keccak-256."""
+    """Tables of bytes by bytes. Any number of threads may read while one writes."""
 
-    def get(self, key: Bytes32) -> bytes | None:
-        """Return the bytes whose hash is `key`, None if they were never put."""
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the value of a key, None if it has none."""
 
-    def put_many(self, entries: Mapping[Bytes32, bytes]) -> None:
-        """Keep all `entries`, or, on an exception, none; the caller answers for the hashes."""
+    def items(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values with `start` <= key < `stop`, in order; later writes may be seen or not."""
+
+    def last(self, table: Table) -> tuple[bytes, bytes] | None:
+        """Return the greatest key and its value, None from an empty table."""
+
+    def write(self, changes: Changes) -> None:
+        """Make all changes or, on an exception, none; readers see all or none."""
 
 
 class MemoryStore:
-    """A store in a dictionary."""
+    """A store in dictionaries."""
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_tables",)
 
-    def __init__(self, entries: Mapping[Bytes32, bytes] | None = None) -> None:
-        self._entries = dict(entries or {})
+    def __init__(self) -> None:
+        self._tables: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
 
-    def __len__(self) -> int:
-        return len(self._entries)
+    def get(self, table: Table, key: bytes) -> bytes | None:
+        """Return the value of a key, None if it has none."""
+        return self._tables[table].get(key)
 
-    def get(self, key: Bytes32) -> bytes | None:
-        """Return the bytes whose hash is `key`, if any."""
-        return self._entries.get(key)
+    def items(self, table: Table, start: bytes = b"", stop: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values with `start` <= key < `stop`, in order, as they are when the first is asked for."""
+        rows = sorted(self._tables[table].items())
+        keys = [key for key, _ in rows]
+        yield from rows[bisect_left(keys, start) : None if stop is None else bisect_left(keys, stop)]
 
-    def put_many(self, entries: Mapping[Bytes32, bytes]) -> None:
-        """Keep all entries."""
-        self._entries.update(entries)
+    def last(self, table: Table) -> tuple[bytes, bytes] | None:
+        """Return the greatest key and its value, None from an empty table."""
+        return max(self._tables[table].items(), default=None)
 
-
-class Batch:
-    """A store that holds back what is put, until `write` passes it on to another store at once."""
-
-    __slots__ = ("_entries", "_store")
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._entries: dict[Bytes32, bytes] = {}
-
-    def get(self, key: Bytes32) -> bytes | None:
-        """Return the bytes whose hash is `key`, held back or stored."""
-        held = self._entries.get(key)
-        return self._store.get(key) if held is None else held
-
-    def put_many(self, entries: Mapping[Bytes32, bytes]) -> None:
-        """Hold the entries back."""
-        self._entries.update(entries)
-
-    def write(self) -> None:
-        """Put everything held back into the store below, in one piece."""
-        self._store.put_many(self._entries)
-        self._entries = {}
+    def write(self, changes: Changes) -> None:
+        """Make all changes."""
+        for table, rows in changes.items():
+            kept = self._tables[table]
+            for key, value in rows.items():
+                if value is None:
+                    kept.pop(key, None)
+                else:
+                    kept[key] = value

@@ -1,166 +1,95 @@
-"""The hexary Merkle Patricia trie (Yellow Paper appendices C and D).
+"""The hexary Merkle Patricia trie (Yellow Paper appendix D).
 
 Changes wait in a dictionary until the root or the order of keys is asked for. Then one pass over them, in order, makes
-the new nodes from the leaves up and hashes each of them once. Nodes are immutable.
-
-A *path* is a run of nibbles, written as the hex digits of the key: one character each.
+the new nodes from the leaves up and hashes each of them once. Nodes are immutable; a path is a string of nibbles, as
+in `state/node.py`.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from evmc import Bytes32
-from state.codec import CodecError, Decoded, decode, encode_list, encode_string
+from state.codec import encode_string
+from state.database import Database, node_key
 from state.hash import keccak256
-from state.store import MemoryStore, MissingNode, Store
+from state.node import (
+    HASH_PREFIX,
+    HASH_REFERENCE,
+    NOTHING,
+    Branch,
+    Extension,
+    Leaf,
+    Node,
+    Reference,
+    decode_node,
+    encode_node,
+)
+from state.store import Draft, Table, draft
 
 EMPTY_ROOT = keccak256(encode_string(b""))
 """The root of a trie without keys."""
 
-
-class Leaf(NamedTuple):
-    """The rest of one key's path, and its value."""
-
-    path: str
-    value: bytes
-
-
-class Extension(NamedTuple):
-    """A path that all keys below share, and the branch it leads to."""
-
-    path: str
-    child: Child
-
-
-class Branch(NamedTuple):
-    """A child or None for each of the 16 nibbles, and the value of the key that ends here, empty if none does."""
-
-    children: tuple[Child | None, ...]
-    value: bytes
-
-
-Node: TypeAlias = Leaf | Extension | Branch
-
-Child: TypeAlias = Node | Bytes32
-"""How a node stands in its parent: itself if its RLP is shorter than 32 bytes, else as the hash of that."""
+_Child: TypeAlias = "Reference | Node | None"
+"""A node as it stands in its parent, one that is new and not yet encoded, or none."""
 
 _Change: TypeAlias = tuple[str, bytes]
 """The whole path of a key and its new value, empty to delete."""
 
-_NO_CHILDREN = Branch((None,) * 16, b"")
-
-
-def hex_prefix(path: str, *, leaf: bool) -> bytes:
-    """Return a path packed in bytes, the first nibble telling leaf or extension and odd or even (appendix C)."""
-    if len(path) % 2:
-        return bytes.fromhex(("3" if leaf else "1") + path)
-    return bytes.fromhex(("20" if leaf else "00") + path)
-
-
-def decode_hex_prefix(packed: bytes) -> tuple[str, bool]:
-    """Return the path in `packed` and whether it is a leaf's; raise CodecError if it is nobody's."""
-    flag, path = packed.hex()[:1], packed.hex()[1:]
-    if flag in ("1", "3"):
-        return path, flag == "3"
-    if flag in ("0", "2") and path[0] == "0":
-        return path[1:], flag == "2"
-    raise CodecError(f"0x{packed.hex()} is no hex-prefixed path")
-
-
-def encode_node(node: Node) -> bytes:
-    """Return the node's RLP."""
-    if isinstance(node, Leaf):
-        return encode_list(encode_string(hex_prefix(node.path, leaf=True)) + encode_string(node.value))
-    if isinstance(node, Extension):
-        return encode_list(encode_string(hex_prefix(node.path, leaf=False)) + _reference(node.child))
-    return encode_list(b"".join([_reference(child) for child in node.children]) + encode_string(node.value))
-
-
-def _reference(child: Child | None) -> bytes:
-    """Return the RLP item that stands for a child in its parent."""
-    if child is None:
-        return b"\x80"
-    return b"\xa0" + child if isinstance(child, Bytes32) else encode_node(child)
-
-
-@lru_cache(maxsize=1 << 14)
-def decode_node(encoded: bytes) -> Node:
-    """Return the node that `encode_node` writes as `encoded`; raise CodecError if there is none."""
-    return _node_of(decode(encoded))
-
-
-def _node_of(item: Decoded) -> Node:
-    """Return the node in a decoded list of 2 or 17 items."""
-    if isinstance(item, list) and len(item) == 17 and isinstance(item[16], bytes):
-        return Branch(tuple([_child_of(child) if child else None for child in item[:16]]), item[16])
-    if isinstance(item, list) and len(item) == 2 and isinstance(item[0], bytes):
-        path, is_leaf = decode_hex_prefix(item[0])
-        if not is_leaf:
-            return Extension(path, _child_of(item[1]))
-        if isinstance(item[1], bytes):
-            return Leaf(path, item[1])
-    raise CodecError("neither leaf, extension nor branch")
-
-
-def _child_of(item: Decoded) -> Child:
-    """Return the node that an item embeds, or the hash that it is."""
-    if isinstance(item, list):
-        return _node_of(item)
-    if len(item) != Bytes32.length:
-        raise CodecError(f"a child of {len(item)} bytes is no hash")
-    return Bytes32(item)
+_NO_CHILDREN: Final = (NOTHING,) * 16
+_NIBBLE: Final = {digit: number for number, digit in enumerate("0123456789abcdef")}
 
 
 class Trie:
-    """A mapping of bytes to bytes with a root hash, over a store.
+    """A mapping of bytes to bytes with a root hash, over a database.
 
     An empty value is no value: setting it deletes the key. Nodes are loaded when they are needed: any method but `set`,
-    `delete` and `update` raises MissingNode where one is not in the store, and leaves the trie as it was. Nothing is
-    written before `commit`.
+    `delete` and `update` raises MissingNode or CorruptEntry where one is not in the store or not what it should be, and
+    leaves the trie as it was. Nothing is written before `commit`. `prefix` tells tries apart that share a store.
     """
 
-    __slots__ = ("_changes", "_fresh", "_root", "_store")
+    __slots__ = ("_changes", "_database", "_fresh", "_prefix", "_root")
 
-    def __init__(self, store: Store, root: Bytes32 = EMPTY_ROOT) -> None:
-        self._store = store
+    def __init__(self, database: Database, root: Bytes32 = EMPTY_ROOT, prefix: bytes = b"") -> None:
+        self._database = database
         self._root = root
+        self._prefix = prefix
         self._changes: dict[bytes, bytes] = {}
-        self._fresh: dict[Bytes32, bytes] = {}
+        self._fresh: dict[bytes, tuple[Node, bytes]] = {}
+        """New nodes and their encodings, by where they will be stored: equal nodes may stand in several places."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the key's value, None if it has none."""
         if key in self._changes:
             return self._changes[key] or None
         path, depth, child = key.hex(), 0, self._top()
-        while child is not None:
-            node = self._node(child)
+        while child != NOTHING:
+            node = self._load(child, path[:depth])
             if isinstance(node, Branch):
                 if depth == len(path):
                     return node.value or None
-                child = node.children[int(path[depth], 16)]
+                child = node.children[_NIBBLE[path[depth]]]
                 depth += 1
             elif isinstance(node, Extension):
-                child = node.child if path.startswith(node.path, depth) else None
+                child = node.child if path.startswith(node.path, depth) else NOTHING
                 depth += len(node.path)
             else:
-                return node.value if node.path == path[depth:] else None
+                return node.value if path[depth:] == node.path else None
         return None
 
     def set(self, key: bytes, value: bytes) -> None:
-        """Give the key a value."""
+        """Give the key a value; an empty one deletes it."""
         self._changes[key] = value
 
     def delete(self, key: bytes) -> None:
-        """Take the key out, if it is in."""
+        """Take the key's value away, if it has one."""
         self._changes[key] = b""
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> None:
-        """Set each key to its value, deleting those whose value is None."""
+        """Set many keys at once; None or an empty value deletes."""
         for key, value in changes.items():
             self._changes[key] = value or b""
 
@@ -169,16 +98,30 @@ class Trie:
         if self._changes:
             changes = sorted((key.hex(), value) for key, value in self._changes.items())
             top = self._changed(self._top(), changes, 0)
-            if not isinstance(top, Bytes32):
-                self._root = EMPTY_ROOT if top is None else self._hash(encode_node(top))
+            if top is None:
+                self._root = EMPTY_ROOT
+            elif not isinstance(top, bytes):
+                self._root = Bytes32(self._hash(top, encode_node(top), ""))
             self._changes = {}
         return self._root
 
     def commit(self) -> Bytes32:
-        """Put the nodes that are new since the last commit into the store, in one piece, and return the root."""
+        """Write the nodes that are new since the last commit to the store, in one piece, and return the root."""
+        changes = draft()
+        root = self.commit_to(changes)
+        if changes:
+            self._database.write(changes)
+        return root
+
+    def commit_to(self, changes: Draft) -> Bytes32:
+        """Add the nodes that are new since the last commit to changes that are to be written; return the root."""
         root = self.root()
-        self._store.put_many(self._fresh)
-        self._fresh = {}
+        if self._fresh:
+            rows, keep = changes[Table.NODES], self._database.keep
+            for key, (node, encoded) in self._fresh.items():
+                rows[key] = encoded
+                keep(key[-Bytes32.length :], node, encoded)
+            self._fresh = {}
         return root
 
     def items(
@@ -190,19 +133,18 @@ class Trie:
         """
         self.root()
         low, high = start.hex(), None if stop is None else stop.hex()
-        top = self._top()
-        waiting: list[tuple[str, Child]] = [] if top is None else [("", top)]
+        waiting: list[tuple[str, Reference | Leaf]] = [("", self._top())]
         while waiting:
             path, child = waiting.pop()
-            if path < low[: len(path)] or (high is not None and path >= high):
+            if child == NOTHING or path < low[: len(path)] or (high is not None and path >= high):
                 continue
-            node = self._node(child)
+            node = self._load(child, path) if isinstance(child, bytes) else child
             if isinstance(node, Extension):
                 waiting.append((path + node.path, node.child))
             elif isinstance(node, Branch):
-                below = [(path + f"{nibble:x}", child) for nibble, child in enumerate(node.children) if child]
-                own: list[tuple[str, Child]] = [(path, Leaf("", node.value))] if node.value else []
-                waiting += own + below if descending else below[::-1] + own
+                below = [(f"{path}{nibble:x}", each) for nibble, each in enumerate(node.children) if each != NOTHING]
+                own = [(path, Leaf("", node.value))] if node.value else []
+                waiting += [*own, *below] if descending else [*below[::-1], *own]
             elif low <= path + node.path and (high is None or path + node.path < high):
                 yield bytes.fromhex(path + node.path), node.value
 
@@ -214,43 +156,47 @@ class Trie:
         """Return the greatest key below `key`."""
         return next((found for found, _ in self.items(stop=key, descending=True)), None)
 
-    def _top(self) -> Child | None:
-        """Return the root as a child, None for that of an empty trie."""
-        return None if self._root == EMPTY_ROOT else self._root
+    def _top(self) -> Reference:
+        """Return the reference to the root."""
+        return NOTHING if self._root == EMPTY_ROOT else HASH_PREFIX + self._root
 
-    def _node(self, child: Child) -> Node:
-        """Return the node that `child` is or names."""
-        if not isinstance(child, Bytes32):
-            return child
-        encoded = self._fresh.get(child) or self._store.get(child)
-        if encoded is None:
-            raise MissingNode(child)
-        return decode_node(encoded)
+    def _load(self, reference: Reference, path: str) -> Node:
+        """Return the node that a reference, which is not `NOTHING`, is or names."""
+        if len(reference) != HASH_REFERENCE:
+            return decode_node(reference)
+        digest = reference[1:]
+        if self._fresh:
+            fresh = self._fresh.get(node_key(self._prefix, path, digest))
+            if fresh is not None:
+                return fresh[0]
+        return self._database.node(digest, self._prefix, path)
 
-    def _hash(self, encoded: bytes) -> Bytes32:
+    def _hash(self, node: Node, encoded: bytes, path: str) -> bytes:
         """Return the hash of a new node, which is remembered for `commit`."""
-        digest = keccak256(encoded)
-        self._fresh[digest] = encoded
+        digest = bytes(keccak256(encoded))
+        self._fresh[node_key(self._prefix, path, digest)] = node, encoded
         return digest
 
-    def _sealed(self, child: Child) -> Child:
+    def _sealed(self, child: _Child, path: str) -> Reference:
         """Return a node as it stands in its parent."""
-        if isinstance(child, Bytes32):
+        if child is None:
+            return NOTHING
+        if isinstance(child, bytes):
             return child
         encoded = encode_node(child)
-        return child if len(encoded) < Bytes32.length else self._hash(encoded)
+        return encoded if len(encoded) < HASH_REFERENCE - 1 else HASH_PREFIX + self._hash(child, encoded, path)
 
-    def _changed(self, child: Child | None, changes: list[_Change], depth: int) -> Child | None:
+    def _changed(self, child: _Child, changes: list[_Change], depth: int) -> _Child:
         """Return what takes the place of `child`, `depth` nibbles down: `child` itself if nothing changes.
 
         Else it is a node, not yet sealed, since a parent may have to merge with it. `changes` are one or more, in the
         order of their paths, and these agree in the first `depth` nibbles.
         """
-        if child is None:
+        if child is None or child == NOTHING:
             return self._built(changes, depth)
-        node = self._node(child)
+        node = self._load(child, changes[0][0][:depth]) if isinstance(child, bytes) else child
         if isinstance(node, Branch):
-            changed = self._changed_branch(node, changes, depth)
+            changed = self._changed_branch(node.children, node.value, changes, depth)
         elif isinstance(node, Extension):
             changed = self._changed_extension(node, changes, depth)
         else:
@@ -263,7 +209,7 @@ class Trie:
         if len(entries) == 1:
             return Leaf(path[depth:], value) if value else None
         fork = _fork(path, entries[-1][0], depth)
-        return self._extended(path[depth:fork], self._changed_branch(_NO_CHILDREN, entries, fork))
+        return self._extended(path[:depth], path[depth:fork], self._changed_branch(_NO_CHILDREN, b"", entries, fork))
 
     def _changed_leaf(self, node: Leaf, changes: list[_Change], depth: int) -> Node | None:
         path = changes[0][0][:depth] + node.path
@@ -276,39 +222,55 @@ class Trie:
         changes = [change for change in changes if change[1] or change[0].startswith(node.path, depth)]
         if not changes:
             return node
-        path = changes[0][0][:depth] + node.path
+        before = changes[0][0][:depth]
+        path = before + node.path
         fork = min(_fork(path, changes[0][0], depth), _fork(path, changes[-1][0], depth))
         if fork == len(path):
             child = self._changed(node.child, changes, fork)
-            return node if child is node.child else self._extended(node.path, child)
-        children: list[Child | None] = [None] * 16
+            return node if child is node.child else self._extended(before, node.path, child)
+        children: list[_Child] = [*_NO_CHILDREN]
         rest = path[fork + 1 :]
-        children[int(path[fork], 16)] = Extension(rest, node.child) if rest else node.child
-        return self._extended(path[depth:fork], self._changed_branch(Branch(tuple(children), b""), changes, fork))
+        children[_NIBBLE[path[fork]]] = Extension(rest, node.child) if rest else node.child
+        branch = self._changed_branch(children, b"", changes, fork)
+        return self._extended(before, path[depth:fork], branch)
 
-    def _changed_branch(self, node: Branch, changes: list[_Change], depth: int) -> Node | None:
-        children, value = list(node.children), node.value
+    def _changed_branch(
+        self, before: Sequence[_Child], value: bytes, changes: list[_Change], depth: int
+    ) -> Node | None:
+        path = changes[0][0][:depth]
+        children = [*before]
         if len(changes[0][0]) == depth:
             value = changes[0][1]
             changes = changes[1:]
-        for nibble, group in groupby(changes, key=lambda change: change[0][depth]):
-            index = int(nibble, 16)
-            children[index] = self._changed(children[index], list(group), depth + 1)
-        count = 16 - children.count(None)
+        for digit, group in groupby(changes, key=lambda change: change[0][depth]):
+            index = _NIBBLE[digit]
+            child = self._changed(children[index], list(group), depth + 1)
+            children[index] = NOTHING if child is None else child
+        count = 16 - children.count(NOTHING)
         if count + bool(value) > 1:
-            return Branch(tuple([child and self._sealed(child) for child in children]), value)
+            return Branch(
+                tuple(
+                    [
+                        child if isinstance(child, bytes) else self._sealed(child, f"{path}{index:x}")
+                        for index, child in enumerate(children)
+                    ]
+                ),
+                value,
+            )
         if not count:
             return Leaf("", value) if value else None
-        index, child = next((index, child) for index, child in enumerate(children) if child)
-        return self._extended(f"{index:x}", child)
+        index, only = next((index, child) for index, child in enumerate(children) if child != NOTHING)
+        return self._extended(path, f"{index:x}", only)
 
-    def _extended(self, path: str, child: Child | None) -> Node | None:
-        """Return the node that leads by `path` to what `child` holds."""
-        node = None if child is None else self._node(child)
-        if child is None or node is None or not path:
+    def _extended(self, before: str, path: str, child: _Child) -> Node | None:
+        """Return the node at `before` that leads by `path` to what `child` holds."""
+        if child is None:
+            return None
+        node = self._load(child, before + path) if isinstance(child, bytes) else child
+        if not path:
             return node
         if isinstance(node, Branch):
-            return Extension(path, self._sealed(child))
+            return Extension(path, self._sealed(child, before + path))
         return node._replace(path=path + node.path)
 
 
@@ -322,6 +284,6 @@ def _fork(left: str, right: str, start: int) -> int:
 
 def root_of(entries: Mapping[bytes, bytes]) -> Bytes32:
     """Return the root of the trie that holds just these entries, without keeping it."""
-    trie = Trie(MemoryStore())
+    trie = Trie(Database(cache_bytes=0))
     trie.update(entries)
     return trie.root()

@@ -26,7 +26,7 @@ from node.cli.options import AddressParam, InputError, call_data, input_options,
 from node.host import NodeHost, create_address
 from node.statefile import Chain, StateError, load, locked, save
 from node.transaction import InvalidTransaction, Transaction, check_transaction, execute_transaction
-from state import Diff, GenesisAccount, Journal, MemoryStore, WorldState
+from state import Database, Diff, GenesisAccount, Journal, WorldState
 from wasm.engine import Tracer, Value
 from wasm.errors import Trap
 
@@ -98,7 +98,7 @@ def run(
     contracts = system_contracts(given.ruleset)
     if contract in contracts:
         raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
-    world = WorldState.genesis(MemoryStore(), accounts)
+    world = WorldState.genesis(Database(), accounts)
     message = Message(
         gas=given.gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=given.value
     )
@@ -173,7 +173,7 @@ def _transact(
         with locked(folder, create=to is None):
             chain = load(folder, given.ruleset)
             if chain is None:
-                chain = Chain(WorldState.genesis(MemoryStore(), defaults.genesis(sender)))
+                chain = Chain(WorldState.genesis(Database(), defaults.genesis(sender)))
             block = defaults.block(chain.number + 1, given.gas)
             journal = Journal(chain.world)
             transaction = Transaction(

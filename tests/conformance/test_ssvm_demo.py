@@ -18,7 +18,7 @@ from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
 from node.host import NodeHost
 from node.transaction import intrinsic_gas
-from state import GenesisAccount, Journal, MemoryStore, WorldState
+from state import Database, GenesisAccount, Journal, WorldState
 from tests.helpers import conformance
 from tests.node.commands import run
 from wasm.engine import Engine
@@ -82,7 +82,7 @@ def test_gas_of_the_creation_as_a_transaction(suite: dict[str, Any], tmp_path: P
 
 def test_as_the_pallet_does(suite: dict[str, Any], engine: Engine) -> None:
     """Messages with the published gas: address, outputs, and the interface's gas to the last."""
-    world = WorldState.genesis(MemoryStore(), {ALICE: GenesisAccount(balance=U256(1_000_000)), BOB: GenesisAccount()})
+    world = WorldState.genesis(Database(), {ALICE: GenesisAccount(balance=U256(1_000_000)), BOB: GenesisAccount()})
     journal = Journal(world)
     context = TxContext(origin=ALICE, gas_price=U256(suite["gas_price"]), gas_limit=GAS)
     host = NodeHost(journal, context, EwasmVM(SSVM, engine), SSVM, system_contracts(SSVM), lambda _: None)

@@ -35,7 +35,7 @@ from fixtures import hostile
 from fixtures.deploy import init_code
 from gas.meter import OutOfGas
 from node.host import NodeHost, create_address
-from state import GenesisAccount, Journal, MemoryStore, WorldState
+from state import Database, GenesisAccount, Journal, WorldState
 from tests.ewasm.interface import (
     CALLER,
     GAS,
@@ -429,7 +429,7 @@ class Chain:
     def __init__(self, engine: Engine, codes: dict[Address, bytes], ruleset: Ruleset = EWASM) -> None:
         accounts = {address: GenesisAccount(nonce=1, balance=U256(10**6), code=code) for address, code in codes.items()}
         accounts[CALLER] = GenesisAccount(balance=U256(10**6))
-        self.journal = Journal(WorldState.genesis(MemoryStore(), accounts))
+        self.journal = Journal(WorldState.genesis(Database(), accounts))
         vm = EwasmVM(ruleset, engine)
         self.host = NodeHost(self.journal, TxContext(), vm, ruleset, system_contracts(ruleset), lambda _: None)
 

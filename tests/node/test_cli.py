@@ -17,7 +17,7 @@ from ewasm.ruleset import RULESETS
 from fixtures.deploy import init_code
 from node import defaults
 from node.cli import cli
-from state import GenesisAccount, MemoryStore, WorldState, keccak256
+from state import Database, GenesisAccount, WorldState, keccak256
 from tests.helpers import FIXTURES, conformance, fixture_code, wat
 from tests.node.commands import Done, run
 from tests.node.world import call, finisher, word
@@ -139,7 +139,7 @@ def test_the_state_root_follows_from_the_defaults(engine: Engine) -> None:
         FIRST: GenesisAccount(nonce=1, code=fixture_code("counter"), storage={word(0): word(5)}),
     }
     found = run_json("counter", engine, "--sig", "add(uint256)", 5)
-    assert found["state_root"] == str(WorldState.genesis(MemoryStore(), accounts).root)
+    assert found["state_root"] == str(WorldState.genesis(Database(), accounts).root)
 
 
 def test_decoded_results(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from eth_abi.abi import decode, encode
 
 from evmc import MAX_DEPTH, U256, ZERO_BYTES32, Address, Bytes32, CallKind, Result, Status, TxContext
 from ewasm.ruleset import EWASM, HERA, SSVM, Ruleset
-from state import EMPTY_CODE_HASH, GenesisAccount, Journal, MemoryStore, WorldState, keccak256
+from state import EMPTY_CODE_HASH, Database, GenesisAccount, Journal, WorldState, keccak256
 from tests.helpers import fixture_code
 from tests.node.world import (
     ALICE,
@@ -408,6 +408,6 @@ def test_an_exception_of_the_state_is_no_verdict(engine: Engine) -> None:
             raise OSError("disk on fire")
 
     node = Node(engine, {A: contract(fixture_code("wat/store_load"))})
-    node.journal = Broken(WorldState.genesis(MemoryStore(), node.accounts))
+    node.journal = Broken(WorldState.genesis(Database(), node.accounts))
     with pytest.raises(OSError, match="disk on fire"):
         node.message(A, word(1))

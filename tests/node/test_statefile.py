@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from evmc import U256, Address
 from ewasm.ruleset import EWASM, SSVM
 from node.statefile import FORMAT, MAX_NUMBER, Chain, StateError, load, locked, save
-from state import GenesisAccount, MemoryStore, WorldState
+from state import Database, GenesisAccount, WorldState
 from tests.helpers import ROOT
 from tests.node.commands import unprivileged
 from tests.node.world import word
@@ -40,7 +40,7 @@ ACCOUNTS = {
 
 
 def world(accounts: dict[Address, GenesisAccount] = ACCOUNTS) -> WorldState:
-    return WorldState.genesis(MemoryStore(), accounts)
+    return WorldState.genesis(Database(), accounts)
 
 
 @pytest.fixture

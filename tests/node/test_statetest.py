@@ -17,7 +17,7 @@ from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
 from node.statetest import Outcome, TestFileError, logs_hash, run_file
 from node.transaction import Transaction, execute_transaction
-from state import GenesisAccount, Journal, MemoryStore, WorldState, keccak256
+from state import Database, GenesisAccount, Journal, WorldState, keccak256
 from tests.helpers import fixture_code
 from tests.node.damage import NONSENSE, places
 from wasm.engine import Engine
@@ -47,7 +47,7 @@ def expected(engine: Engine, data: bytes) -> tuple[str, str]:
         SENDER: GenesisAccount(balance=U256(10**12)),
         TARGET: GenesisAccount(nonce=1, code=fixture_code("wat/log_topics")),
     }
-    world = WorldState.genesis(MemoryStore(), accounts)
+    world = WorldState.genesis(Database(), accounts)
     tx = Transaction(sender=SENDER, to=TARGET, nonce=0, gas_limit=100_000, gas_price=U256(2), value=U256(5), data=data)
     block = TxContext(coinbase=COINBASE, number=1, timestamp=1_000, gas_limit=10_000_000, difficulty=U256(0x20000))
     receipt = execute_transaction(tx, Journal(world), block, EwasmVM(HERA, engine), HERA, system_contracts(HERA))

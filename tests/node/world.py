@@ -15,7 +15,7 @@ from ewasm.vm import EwasmVM
 from fixtures.deploy import init_code
 from node.host import NodeHost
 from node.transaction import Receipt, Transaction, execute_transaction
-from state import GenesisAccount, Journal, MemoryStore, WorldState, keccak256
+from state import Database, GenesisAccount, Journal, WorldState, keccak256
 from tests.helpers import KEEPS_GAS, fixture_code, wat
 from wasm.engine import Engine
 
@@ -62,7 +62,7 @@ class Node:
     hashes: Mapping[int, Bytes32] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.world = WorldState.genesis(MemoryStore(), self.accounts)
+        self.world = WorldState.genesis(Database(), self.accounts)
         self.journal = Journal(self.world)
         self.vm = CheckedVM(EwasmVM(self.ruleset, self.engine))
         self.contracts: Precompiles = system_contracts(self.ruleset)

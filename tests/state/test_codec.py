@@ -114,8 +114,56 @@ def test_only_bytes_and_sequences_are_encoded(item: Any) -> None:
 def test_flat_lists() -> None:
     assert codec.decode_strings(encode([b"a", b""]), 2) == [b"a", b""]
     for item in (b"ab", [b"a"], [b"a", [b"b"]], [b"a", b"b", b"c"]):
-        with pytest.raises(CodecError, match="list of 2"):
+        with pytest.raises(CodecError, match=r"list of 2|not one"):
             codec.decode_strings(encode(item), 2)
+
+
+@settings(deadline=None)
+@given(ITEMS | st.binary(max_size=80))
+def test_lists_are_split_like_they_are_decoded(item: Any) -> None:
+    data = item if isinstance(item, bytes) else encode(item)
+    try:
+        expected = decode(data)
+    except CodecError:
+        expected = b""
+    if isinstance(expected, bytes):
+        # Inside of items splitting does not look, so it may accept a list that is bad further down.
+        try:
+            parts = codec.split(data)
+        except CodecError:
+            return
+        assert codec.encode_list(b"".join(parts)) == data
+        return
+    assert [decode(part) for part in codec.split(data)] == expected
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80))
+def test_strings_are_decoded_alike(data: bytes) -> None:
+    assert codec.decode_string(encode(data)) == data
+    try:
+        expected = decode(data)
+    except CodecError:
+        expected = []
+    if isinstance(expected, bytes):
+        assert codec.decode_string(data) == expected
+    else:
+        with pytest.raises(CodecError):
+            codec.decode_string(data)
+
+
+@pytest.mark.parametrize("case", cases("rlp/invalidRLPTest.json"))
+def test_published_malformed_encodings_do_not_split(case: dict[str, Any]) -> None:
+    data = unhex(case["out"])
+    with pytest.raises(CodecError):
+        split_twice(data)
+    with pytest.raises(CodecError):
+        codec.decode_string(data)
+
+
+def split_twice(data: bytes) -> None:
+    for part in codec.split(data):
+        codec.split(part) if part >= b"\xc0" else codec.decode_string(part)
 
 
 @settings(deadline=None)

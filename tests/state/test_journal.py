@@ -12,11 +12,11 @@ from state import (
     EMPTY_CODE_HASH,
     AccountDiff,
     Change,
+    Database,
     Diff,
     GenesisAccount,
     InsufficientBalance,
     Journal,
-    MemoryStore,
     WorldState,
     keccak256,
 )
@@ -33,7 +33,7 @@ GENESIS = {
 
 @pytest.fixture
 def world() -> WorldState:
-    return WorldState.genesis(MemoryStore(), GENESIS)
+    return WorldState.genesis(Database(), GENESIS)
 
 
 @pytest.fixture
@@ -352,7 +352,7 @@ class Model:
 
     def root(self) -> Bytes32:
         return WorldState.genesis(
-            MemoryStore(),
+            Database(),
             {
                 address: GenesisAccount(
                     account.nonce, U256(account.balance), account.code, self.storage.get(address, {})
@@ -370,7 +370,7 @@ AMOUNTS = st.integers(0, 12)
 class JournalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.first = self.world = WorldState.genesis(MemoryStore(), GENESIS)
+        self.first = self.world = WorldState.genesis(Database(), GENESIS)
         self.journal = Journal(self.world)
         self.model = Model(
             {address: ModelAccount(each.nonce, each.balance, each.code) for address, each in GENESIS.items()},

@@ -3,13 +3,27 @@ from typing import Any
 
 import pytest
 from eth_hash.auto import keccak
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import state.trie as trie_module
 from evmc import Bytes32
-from state import EMPTY_ROOT, CodecError, MemoryStore, MissingNode, Trie, encode, keccak256, root_of
-from state.trie import Extension, Leaf, Node, decode_hex_prefix, decode_node, encode_node, hex_prefix
+from state import (
+    EMPTY_ROOT,
+    CodecError,
+    CorruptEntry,
+    Database,
+    MemoryStore,
+    MissingNode,
+    Table,
+    Trie,
+    keccak256,
+    root_of,
+)
+from state.codec import encode
+from state.database import node_key
+from state.node import NOTHING, Extension, Leaf, decode_hex_prefix, decode_node, encode_node, hex_prefix
+from state.store import Changes
 from tests.state.conformance_data import cases, load, raw, unhex
 
 PLAIN = ("trie/trietest.json", "trie/trieanyorder.json")
@@ -77,32 +91,46 @@ def model_update(model: dict[bytes, bytes], changes: Mapping[bytes, bytes | None
             model[key] = value
 
 
-def built(contents: Mapping[bytes, bytes]) -> tuple[Trie, MemoryStore]:
-    store = MemoryStore()
-    trie = Trie(store)
+def built(contents: Mapping[bytes, bytes]) -> tuple[Trie, Database]:
+    database = Database()
+    trie = Trie(database)
     trie.update(contents)
     trie.commit()
-    return trie, store
+    return trie, database
 
 
-def reachable(store: MemoryStore, root: Bytes32) -> set[Bytes32]:
-    """Return the hashes of all stored nodes below a root."""
-    found: set[Bytes32] = set()
+def stored(database: Database) -> dict[bytes, bytes]:
+    """Return all nodes of a store by their keys."""
+    return dict(database.store.items(Table.NODES))
 
-    def visit(child: Node | Bytes32 | None) -> None:
-        if isinstance(child, Bytes32):
-            found.add(child)
-            encoded = store.get(child)
-            assert encoded is not None
-            visit(decode_node(encoded))
-        elif isinstance(child, Extension):
-            visit(child.child)
-        elif child is not None and not isinstance(child, Leaf):
-            for each in child.children:
-                visit(each)
+
+def holding(nodes: Mapping[bytes, bytes]) -> Database:
+    """Return a database with just these nodes, none of them decoded yet."""
+    database = Database()
+    database.write({Table.NODES: nodes})
+    return database
+
+
+def reachable(database: Database, root: Bytes32) -> set[bytes]:
+    """Return the keys of all stored nodes below a root."""
+    nodes, found = stored(database), set[bytes]()
+
+    def visit(child: bytes, path: str) -> None:
+        if len(child) == 33:
+            key = node_key(b"", path, child[1:])
+            found.add(key)
+            child = nodes[key]
+        elif child == NOTHING:
+            return
+        node = decode_node(child)
+        if isinstance(node, Extension):
+            visit(node.child, path + node.path)
+        elif not isinstance(node, Leaf):
+            for nibble, each in enumerate(node.children):
+                visit(each, f"{path}{nibble:x}")
 
     if root != EMPTY_ROOT:
-        visit(root)
+        visit(b"\xa0" + root, "")
     return found
 
 
@@ -125,7 +153,7 @@ def test_published_secure_roots(case: dict[str, Any]) -> None:
 
 
 def check_published(case: dict[str, Any], key_of: Any) -> None:
-    at_once, one_by_one = Trie(MemoryStore()), Trie(MemoryStore())
+    at_once, one_by_one = Trie(Database()), Trie(Database())
     for key, value in changes_of(case):
         at_once.update({key_of(key): value})
         one_by_one.update({key_of(key): value})
@@ -150,7 +178,7 @@ def test_published_key_order(case: dict[str, Any]) -> None:
 
 def test_empty_root() -> None:
     assert EMPTY_ROOT.hex() == "56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421"
-    assert Trie(MemoryStore()).root() == root_of({}) == EMPTY_ROOT
+    assert Trie(Database()).root() == root_of({}) == EMPTY_ROOT
 
 
 def test_a_root_shorter_than_a_hash_is_hashed() -> None:
@@ -210,7 +238,7 @@ def test_root_is_the_definition(contents: dict[bytes, bytes]) -> None:
 @settings(deadline=None)
 @given(BATCHES)
 def test_batches(batches: list[dict[bytes, bytes | None]]) -> None:
-    store = MemoryStore()
+    store = Database()
     trie, model = Trie(store), dict[bytes, bytes]()
     for batch in batches:
         trie.update(batch)
@@ -227,7 +255,7 @@ def test_batches(batches: list[dict[bytes, bytes | None]]) -> None:
 @settings(deadline=None)
 @given(BATCHES)
 def test_each_batch_reloaded(batches: list[dict[bytes, bytes | None]]) -> None:
-    store, root, model = MemoryStore(), EMPTY_ROOT, dict[bytes, bytes]()
+    store, root, model = Database(), EMPTY_ROOT, dict[bytes, bytes]()
     roots = []
     for batch in batches:
         trie = Trie(store, root)
@@ -271,11 +299,12 @@ def test_what_is_deleted_leaves_no_trace(kept: dict[bytes, bytes], extra: dict[b
 
 @settings(deadline=None)
 @given(CONTENTS, st.dictionaries(KEYS, st.none() | VALUES, max_size=12))
+@example({b"\x00": bytes(32), b"\x01": bytes(32)}, {})  # equal nodes in two places
 def test_only_nodes_of_the_new_root_are_written(contents: dict[bytes, bytes], batch: dict[bytes, bytes | None]) -> None:
     trie, store = built(contents)
     old = reachable(store, trie.root())
     trie.update(batch)
-    assert reachable(store, trie.commit()) | old == set(store._entries)
+    assert reachable(store, trie.commit()) | old == stored(store).keys()
 
 
 @settings(deadline=None)
@@ -292,11 +321,10 @@ def test_ranges(contents: dict[bytes, bytes], start: bytes, stop: bytes | None, 
 @given(CONTENTS)
 def test_nodes_decode(contents: dict[bytes, bytes]) -> None:
     trie, store = built(contents)
-    for digest in reachable(store, trie.root()):
-        encoded = store.get(digest)
-        assert encoded is not None
+    for key in reachable(store, trie.root()):
+        encoded = stored(store)[key]
         assert encode_node(decode_node(encoded)) == encoded
-        assert keccak256(encoded) == digest
+        assert keccak256(encoded) == key[-32:]
 
 
 # Cost and loss
@@ -316,7 +344,7 @@ def test_each_node_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trie_module, "keccak256", counting)
     contents = fixed_keys(500)
     trie, store = built(contents)
-    assert len(hashed) == len(set(hashed)) == len(store)
+    assert len(hashed) == len(set(hashed)) == len(stored(store))
     hashed.clear()
     trie.root()
     trie.update(contents)
@@ -328,63 +356,91 @@ def test_each_node_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class ListeningStore(MemoryStore):
-    """A store that notes what is asked and how much is put."""
+    """A store that notes what is asked and how much is written."""
 
-    __slots__ = ("asked", "put")
+    __slots__ = ("asked", "written")
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[Bytes32] = []
-        self.put: list[int] = []
+        self.asked: list[bytes] = []
+        self.written: list[int] = []
 
-    def get(self, key: Bytes32) -> bytes | None:
+    def get(self, table: Table, key: bytes) -> bytes | None:
         self.asked.append(key)
-        return super().get(key)
+        return super().get(table, key)
 
-    def put_many(self, entries: Mapping[Bytes32, bytes]) -> None:
-        self.put.append(len(entries))
-        super().put_many(entries)
+    def write(self, changes: Changes) -> None:
+        self.written.append(sum(map(len, changes.values())))
+        super().write(changes)
 
 
-def test_nodes_are_loaded_only_when_needed() -> None:
+def test_nodes_are_loaded_only_when_needed_and_once() -> None:
     contents = fixed_keys(500)
     store = ListeningStore()
-    trie = Trie(store)
+    trie = Trie(Database(store))
     trie.update(contents)
-    trie = Trie(store, trie.commit())
+    root = trie.commit()
+    assert not store.asked
+    trie = Trie(Database(store), root)
     trie.set(next(iter(contents)), b"other")
     assert not store.asked
     some = next(reversed(contents))
     assert trie.get(some) == contents[some]
     assert 2 <= len(store.asked) <= 5
-    for neighbour in (trie.next_key, trie.previous_key):
-        trie.root()
+    assert trie.get(some) == contents[some]
+    assert len(store.asked) == len(set(store.asked))
+    for direction in ("next", "previous"):
+        trie = Trie(Database(store), root)
         store.asked.clear()
-        assert neighbour(some) in contents
+        assert (trie.next_key(some) if direction == "next" else trie.previous_key(some)) in contents
         assert 2 <= len(store.asked) <= 8
+
+
+def test_without_a_cache_every_read_goes_to_the_store() -> None:
+    store = ListeningStore()
+    trie = Trie(Database(store, cache_bytes=0))
+    trie.update(fixed_keys(50))
+    trie.commit()
+    some = next(iter(fixed_keys(1)))
+    trie.get(some)
+    once = len(store.asked)
+    trie.get(some)
+    assert len(store.asked) == 2 * once > 0
 
 
 def test_nodes_are_written_once() -> None:
     store = ListeningStore()
-    trie = Trie(store)
+    trie = Trie(Database(store))
     trie.update(fixed_keys(20))
     trie.root()
-    assert not store.put
+    assert not store.written
     trie.commit()
     trie.commit()
-    assert store.put == [len(store), 0]
+    assert store.written == [len(dict(store.items(Table.NODES)))]
 
 
 def test_a_missing_node_is_named() -> None:
     contents = fixed_keys(200)
     trie, full = built(contents)
-    for lost in reachable(full, trie.root()):
-        store = MemoryStore({key: full.get(key) or b"" for key in reachable(full, trie.root()) - {lost}})
-        partial = Trie(store, trie.root())
-        with pytest.raises(MissingNode, match=str(lost)) as caught:
+    nodes = stored(full)
+    for lost in nodes:
+        partial = Trie(holding({key: node for key, node in nodes.items() if key != lost}), trie.root())
+        with pytest.raises(MissingNode, match=lost[-32:].hex()) as caught:
             list(partial.items())
-        assert caught.value.wanted == lost
+        assert caught.value.wanted == lost[-32:]
         assert 0 < sum(cannot_read(partial, key) for key in contents) <= len(contents)
+
+
+def test_a_flipped_bit_is_found_and_named() -> None:
+    contents = fixed_keys(60)
+    trie, full = built(contents)
+    nodes = stored(full)
+    for number, (key, node) in enumerate(nodes.items()):
+        flipped = bytearray(node)
+        flipped[number % len(node)] ^= 1 << number % 8
+        damaged = Trie(holding({**nodes, key: bytes(flipped)}), trie.root())
+        with pytest.raises(CorruptEntry, match=key[-32:].hex()):
+            list(damaged.items())
 
 
 def cannot_read(trie: Trie, key: bytes) -> bool:
@@ -398,21 +454,21 @@ def cannot_read(trie: Trie, key: bytes) -> bool:
 def test_a_failed_change_can_be_taken_up_again() -> None:
     contents = fixed_keys(50)
     trie, full = built(contents)
-    store = MemoryStore()
-    partial = Trie(store, trie.root())
+    database = Database()
+    partial = Trie(database, trie.root())
     partial.delete(next(iter(contents)))
     with pytest.raises(MissingNode):
         partial.root()
     assert partial.get(next(iter(contents))) is None
-    store.put_many({key: full.get(key) or b"" for key in reachable(full, trie.root())})
+    database.write({Table.NODES: stored(full)})
     assert partial.root() == root_of({key: value for key, value in contents.items() if key != next(iter(contents))})
 
 
 def test_deleting_an_absent_key_needs_no_siblings() -> None:
     trie, full = built({b"\x11\x11" + bytes(40): b"a" * 40, b"\x11\x12" + bytes(40): b"b" * 40})
-    root = full.get(trie.root())
-    assert root is not None
-    partial = Trie(MemoryStore({trie.root(): root}), trie.root())
+    root = {key: node for key, node in stored(full).items() if key.endswith(trie.root())}
+    assert len(root) == 1
+    partial = Trie(holding(root), trie.root())
     partial.update({b"\x12": None, b"\x11": None, b"": None})
     assert partial.root() == trie.root()
 

@@ -11,13 +11,14 @@ from state import (
     Account,
     AccountDiff,
     Change,
+    Database,
     Diff,
     GenesisAccount,
     Journal,
-    MemoryStore,
     MissingCode,
     MissingPreimage,
     StaleDiff,
+    Table,
     WorldState,
     encode,
     keccak256,
@@ -41,8 +42,8 @@ GENESES = st.dictionaries(st.integers(0, 9).map(Address.from_int), ACCOUNTS, max
 
 
 def test_no_accounts() -> None:
-    world = WorldState(MemoryStore())
-    assert world.root == WorldState.genesis(MemoryStore(), {}).root == EMPTY_ROOT
+    world = WorldState(Database())
+    assert world.root == WorldState.genesis(Database(), {}).root == EMPTY_ROOT
     assert world.account(A) is None
     assert world.storage(A, ONE) == ZERO_BYTES32
     assert list(world.accounts()) == list(world.slots(A)) == []
@@ -50,7 +51,7 @@ def test_no_accounts() -> None:
 
 def test_a_root_by_hand() -> None:
     value = Bytes32.from_int(0x1234)
-    world = WorldState.genesis(MemoryStore(), {A: GenesisAccount(1, U256(5), b"code", {ONE: value, TWO: ZERO_BYTES32})})
+    world = WorldState.genesis(Database(), {A: GenesisAccount(1, U256(5), b"code", {ONE: value, TWO: ZERO_BYTES32})})
     storage = root_of({keccak256(ONE): encode(b"\x12\x34")})
     assert world.root == root_of({keccak256(A): encode([b"\x01", b"\x05", storage, keccak256(b"code")])})
 
@@ -58,7 +59,7 @@ def test_a_root_by_hand() -> None:
 @settings(deadline=None)
 @given(GENESES)
 def test_genesis_reads_back(accounts: dict[Address, GenesisAccount]) -> None:
-    world = WorldState.genesis(MemoryStore(), accounts)
+    world = WorldState.genesis(Database(), accounts)
     assert {address for address, _ in world.accounts()} == accounts.keys()
     for address, given_account in accounts.items():
         account = world.account(address)
@@ -70,7 +71,7 @@ def test_genesis_reads_back(accounts: dict[Address, GenesisAccount]) -> None:
 
 
 def test_code() -> None:
-    world = WorldState.genesis(MemoryStore(), {A: GenesisAccount(code=b"code")})
+    world = WorldState.genesis(Database(), {A: GenesisAccount(code=b"code")})
     assert world.code(keccak256(b"code")) == b"code"
     assert world.code(EMPTY_CODE_HASH) == b""
     with pytest.raises(MissingCode, match=str(keccak256(b"other"))):
@@ -78,7 +79,7 @@ def test_code() -> None:
 
 
 def test_both_states_stay_readable() -> None:
-    before = WorldState.genesis(MemoryStore(), {A: GenesisAccount(storage={ONE: ONE})})
+    before = WorldState.genesis(Database(), {A: GenesisAccount(storage={ONE: ONE})})
     after = before.apply(
         Diff(
             {A: AccountDiff(nonce=Change(0, 1), slots={ONE: Change(ONE, ZERO_BYTES32), TWO: Change(ZERO_BYTES32, TWO)})}
@@ -87,13 +88,13 @@ def test_both_states_stay_readable() -> None:
     assert dict(before.slots(A)) == {ONE: ONE}
     assert dict(after.slots(A)) == {TWO: TWO}
     assert before.account(A) != after.account(A)
-    assert WorldState(before.store, after.root).storage(A, TWO) == TWO
+    assert WorldState(before.database, after.root).storage(A, TWO) == TWO
 
 
 def test_deleted_accounts_lose_storage() -> None:
-    world = WorldState.genesis(MemoryStore(), {A: GenesisAccount(storage={ONE: ONE}), B: GenesisAccount(nonce=1)})
+    world = WorldState.genesis(Database(), {A: GenesisAccount(storage={ONE: ONE}), B: GenesisAccount(nonce=1)})
     gone = world.apply(Diff({A: AccountDiff(deleted=True)}))
-    assert gone.root == WorldState.genesis(MemoryStore(), {B: GenesisAccount(nonce=1)}).root
+    assert gone.root == WorldState.genesis(Database(), {B: GenesisAccount(nonce=1)}).root
     again = gone.apply(Diff({A: AccountDiff(created=True)}))
     assert again.account(A) == Account()
     cleared = world.apply(Diff({A: AccountDiff(storage_cleared=True, slots={TWO: Change(ZERO_BYTES32, TWO)})}))
@@ -112,20 +113,20 @@ def test_deleted_accounts_lose_storage() -> None:
     ],
 )
 def test_a_diff_of_another_state_is_refused(change: dict[Address, AccountDiff]) -> None:
-    store = MemoryStore()
-    world = WorldState.genesis(store, {A: GenesisAccount(nonce=1, balance=U256(2))})
-    size = len(store)
+    database = Database()
+    world = WorldState.genesis(database, {A: GenesisAccount(nonce=1, balance=U256(2))})
+    before = [list(database.store.items(table)) for table in Table]
     with pytest.raises(StaleDiff, match="0x0000"):
         world.apply(Diff({C: AccountDiff(created=True, nonce=Change(0, 1)), **change}))
-    assert len(store) == size
+    assert [list(database.store.items(table)) for table in Table] == before
 
 
 def test_an_unknown_address_is_named() -> None:
-    store = MemoryStore()
-    world = WorldState.genesis(store, {A: GenesisAccount(nonce=1)})
-    lost = MemoryStore({key: value for key, value in store._entries.items() if value != A})
+    database = Database()
+    world = WorldState.genesis(database, {A: GenesisAccount(nonce=1)})
+    database.write({Table.PREIMAGES: {keccak256(A): None}})
     with pytest.raises(MissingPreimage, match=str(keccak256(A))):
-        list(WorldState(lost, world.root).accounts())
+        list(world.accounts())
 
 
 # The published state tests whose top-level frame fails: all gas is lost and nothing else happens.
@@ -139,7 +140,7 @@ def pre_state(case: dict[str, Any]) -> WorldState:
         return int(text, 16)
 
     return WorldState.genesis(
-        MemoryStore(),
+        Database(),
         {
             Address.from_hex(address): GenesisAccount(
                 number(account["nonce"]),
