@@ -6,7 +6,7 @@ from state.database import CorruptEntry, Database, MissingCode, MissingEntry, Mi
 from state.diff import AccountDiff, Change, Diff
 from state.hash import EMPTY_CODE_HASH, keccak256
 from state.journal import InsufficientBalance, Journal
-from state.store import MemoryStore, Store, StoreError, Table
+from state.store import Changes, MemoryStore, Store, StoreError, Table
 from state.trie import EMPTY_ROOT, Trie, root_of
 from state.view import StateView
 from state.world import GenesisAccount, StaleDiff, WorldState
@@ -17,6 +17,7 @@ __all__ = [
     "Account",
     "AccountDiff",
     "Change",
+    "Changes",
     "CodecError",
     "CorruptEntry",
     "Database",

@@ -30,7 +30,12 @@ LIBRARIES: dict[str, dict[str, str]] = {
     "evmc": {"cffi": ""},
     "wasm": {"wasmtime": "wasm/compiled/", "cffi": "wasm/compiled/native.py"},
     "gas": {},
-    "state": {"rlp": "state/codec.py", "eth_hash": "state/hash.py", "lmdb": "state/lmdb.py"},
+    "state": {
+        "rlp": "state/codec.py",
+        "eth_hash": "state/hash.py",
+        "lmdb": "state/lmdb.py",
+        "filelock": "state/lmdb.py",
+    },
     "ewasm": {"coincurve": "", "Crypto": "", "eth_hash": "", "mclbn256": "ewasm/bn128.py", "py_ecc": "ewasm/bn128.py"},
 }
 ASSEMBLER = ("wasm/text.py", "wasmtime")

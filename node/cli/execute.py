@@ -24,7 +24,7 @@ from node.abi import Signature, decode_output, revert_reason
 from node.cli import show
 from node.cli.options import AddressParam, InputError, call_data, input_options, message_options, read_code
 from node.host import NodeHost, create_address
-from node.statefile import Chain, StateError, load, locked, save
+from node.statedir import Chain, StateError, opened
 from node.transaction import InvalidTransaction, Transaction, check_transaction, execute_transaction
 from state import Database, Diff, GenesisAccount, Journal, WorldState
 from wasm.engine import Tracer, Value
@@ -169,11 +169,9 @@ def _transact(
 ) -> None:
     """Execute a transaction against a state directory."""
     sender = given.sender or defaults.SENDER
+    genesis = defaults.genesis(sender) if to is None else None
     try:
-        with locked(folder, create=to is None):
-            chain = load(folder, given.ruleset)
-            if chain is None:
-                chain = Chain(WorldState.genesis(Database(), defaults.genesis(sender)))
+        with opened(folder, given.ruleset, genesis=genesis, readonly=dry_run) as chain:
             block = defaults.block(chain.number + 1, given.gas)
             journal = Journal(chain.world)
             transaction = Transaction(
@@ -181,31 +179,28 @@ def _transact(
             )
             check_transaction(transaction, journal, block, given.ruleset)  # before anything is written
             with _machine(given) as machine:
-                outcome, after = _execute(transaction, journal, chain, block, machine)
+                outcome = _execute(transaction, journal, chain, block, machine)
             if not dry_run:
-                save(folder, after, given.ruleset)
+                chain.next(outcome.diff)
     except (StateError, InvalidTransaction) as error:
         raise InputError(str(error)) from error
     _finish(outcome, signature, as_json=given.as_json)
 
 
-def _execute(
-    transaction: Transaction, journal: Journal, chain: Chain, block: TxContext, machine: _Machine
-) -> tuple[Outcome, Chain]:
-    """Execute a transaction on a state; return what to show and the state after."""
+def _execute(transaction: Transaction, journal: Journal, chain: Chain, block: TxContext, machine: _Machine) -> Outcome:
+    """Execute a transaction on a state; return what to show."""
     ruleset = machine.vm.ruleset
     receipt = execute_transaction(transaction, journal, block, machine.vm, ruleset, system_contracts(ruleset))
-    after = Chain(chain.world.apply(receipt.diff), block.number)
-    outcome = Outcome(
+    after, _ = chain.world.changed(receipt.diff)
+    return Outcome(
         result=receipt.result,
         gas_used=receipt.gas_used,
         logs=receipt.logs,
         diff=receipt.diff,
-        root=str(after.world.root),
+        root=str(after.root),
         contract=receipt.contract if receipt.result.status is Status.SUCCESS else None,
         error=machine.error(receipt.result, creation=transaction.to is None),
     )
-    return outcome, after
 
 
 class _Machine:

@@ -20,7 +20,7 @@ from node.host import NodeHost
 from node.transaction import intrinsic_gas
 from state import Database, GenesisAccount, Journal, WorldState
 from tests.helpers import conformance
-from tests.node.commands import run
+from tests.node.commands import run, stored
 from wasm.engine import Engine
 
 ALICE = Address.from_hex("9621dde636de098b43efb0fa9b61facfe328f99d")
@@ -57,7 +57,7 @@ def test_by_commands(suite: dict[str, Any], tmp_path: Path, engine: Engine) -> N
     assert call("balanceOf(address)(uint256)", ALICE)["decoded"] == ["997"]
     last = call("balanceOf(address)(uint256)", BOB)
     assert last["decoded"] == ["3"]
-    state = json.loads((tmp_path / "chain" / "state.json").read_text())
+    state = stored(tmp_path / "chain")
     assert state["root"] == last["state_root"]
     assert state["accounts"][str(ALICE)]["nonce"] == suite["final_nonce"]["Alice"] == 5
     assert {TOKEN.hex(): state["accounts"][str(TOKEN)]["storage"]} == suite["final_storage"]

@@ -14,7 +14,10 @@ from typing import Any
 
 from click.testing import CliRunner
 
+from evmc import Bytes32
 from node.cli import cli
+from state import Database, Table, WorldState
+from state.lmdb import LmdbStore
 from tests.helpers import ROOT
 
 
@@ -56,6 +59,26 @@ def run_process(*arguments: object, **options: Any) -> Done:
     with process(*arguments, **options) as child:
         stdout, stderr = child.communicate(timeout=60)
     return Done(child.returncode, stdout or "", stderr or "")
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """Return what a state directory holds: number and root of the last block, and its accounts."""
+    with LmdbStore(folder, readonly=True) as store:
+        last = store.last(Table.ROOTS)
+        assert last is not None
+        world = WorldState(Database(store), Bytes32(last[1]))
+        return {
+            "number": int.from_bytes(last[0], "big"),
+            "root": str(world.root),
+            "accounts": {
+                str(address): {
+                    "nonce": account.nonce,
+                    "balance": account.balance,
+                    "storage": {key.hex(): value.hex() for key, value in world.slots(address)},
+                }
+                for address, account in world.accounts()
+            },
+        }
 
 
 @contextmanager

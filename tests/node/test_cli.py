@@ -19,7 +19,7 @@ from node import defaults
 from node.cli import cli
 from state import Database, GenesisAccount, WorldState, keccak256
 from tests.helpers import FIXTURES, conformance, fixture_code, wat
-from tests.node.commands import Done, run
+from tests.node.commands import Done, run, stored
 from tests.node.world import call, finisher, word
 from wasm.engine import Engine
 
@@ -383,14 +383,14 @@ def test_deploy_and_call(engine: Engine, tmp_path: Path) -> None:
         return done.json
 
     assert ask("balanceOf(address)(uint256)", SENDER)["decoded"] == ["1000"]
-    before = (chain / "state.json").read_bytes()
+    before = (chain / "state.mdb").read_bytes()
     assert ask("transfer(address,uint256)(bool)", bob, 3)["decoded"] == ["true"]
-    assert (chain / "state.json").read_bytes() == before, "a dry run writes nothing"
+    assert (chain / "state.mdb").read_bytes() == before, "a dry run writes nothing"
     moved = run("call", FIRST, *options, "--sig", "transfer(address,uint256)(bool)", bob, 3)
     assert list(moved.json) == [*KEYS, "decoded"]
     assert len(moved.json["storage"][str(FIRST)]) == 2
     assert moved.json["gas_used"] > 21_000
-    written = json.loads((chain / "state.json").read_text())
+    written = stored(chain)
     assert (written["root"], written["number"]) == (moved.json["state_root"], 2)
     assert written["accounts"][SENDER]["nonce"] == 2
     assert [ask("balanceOf(address)(uint256)", who)["decoded"] for who in (SENDER, bob)] == [["997"], ["3"]]
@@ -437,7 +437,7 @@ def test_a_failed_deployment_is_a_transaction_too(engine: Engine, tmp_path: Path
     assert failed.status == 1
     assert list(failed.json) == [*KEYS, "error"]
     assert "contract" not in failed.json
-    assert json.loads((tmp_path / "state.json").read_text())["accounts"][SENDER]["nonce"] == 1
+    assert stored(tmp_path)["accounts"][SENDER]["nonce"] == 1
     second = run("deploy", FIXTURES / "counter_deploy.wasm", *options)
     assert second.json["contract"] == "0xe7f1725e7734ce288f8367e1bb143e90bb3f0512"
 
@@ -472,7 +472,7 @@ def test_a_call_to_nobody(engine: Engine, tmp_path: Path) -> None:
     )
     assert (done.status, done.json["gas_used"], done.json["output"]) == (0, 21_000 + 4 * 68, "0x")
     assert "decoded" not in done.json
-    assert json.loads((tmp_path / "state.json").read_text())["accounts"][nobody]["balance"] == "5"
+    assert stored(tmp_path)["accounts"][nobody]["balance"] == 5
 
 
 def test_a_call_to_a_precompile(engine: Engine, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import resource
 from collections.abc import Callable
@@ -12,8 +11,9 @@ import pytest
 
 from fixtures import hostile
 from node.cli import execute, options
+from state import Table, lmdb
 from tests.helpers import FIXTURES, fixture_code
-from tests.node.commands import run, unprivileged
+from tests.node.commands import run, stored, unprivileged
 from tests.node.test_cli import FIRST, INTERPRETED
 from tests.node.world import call, finisher, word
 from wasm.engine import Engine
@@ -24,8 +24,11 @@ Refused = Callable[..., str]
 
 
 def listing(folder: Path) -> dict[str, bytes | None]:
-    """Return everything below a directory."""
-    return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+    """Return everything below a directory; of LMDB's note of who reads, only that it is there."""
+    return {
+        str(path): path.read_bytes() if path.is_file() and path.name != lmdb.READERS else None
+        for path in sorted(folder.rglob("*"))
+    }
 
 
 @pytest.fixture
@@ -320,26 +323,30 @@ def test_an_invalid_transaction_keeps_an_old_trace(refused: Refused, chain: Path
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("table", "key", "value", "said"),
     [
-        (lambda text: text[:-50], "damaged, or not a state file"),
-        (lambda text: text.replace('"nonce": 1', '"nonce": 2'), "damaged: its accounts have root 0x"),
-        (lambda text: text.replace('"number": 1', '"number": "\x1b[31m"'), "damaged"),
-        (lambda text: text.replace('"format": 1', '"format": 9'), "format 9, this version reads format 1"),
-        (lambda text: text.replace('"name": "ewasm",\n  "hash": "7', '"name": "a\\n\\u001b[31mb",\n  "hash": "8'), "made with ruleset a  [31mb ("),
-        (lambda _: "[" * 100_000, "damaged, or not a state file"),
-        (lambda _: "", "damaged, or not a state file"),
+        (Table.META, b"format", b"9", "format 9, this version reads format 1; use the version that wrote it"),
+        (Table.META, b"ruleset", b'{"name": "a\\n\\u001b[31mb", "hash": "8"}', "made with ruleset a  [31mb ("),
+        (Table.META, b"ruleset", b"[" * 100_000, "damaged ("),
+        (Table.ROOTS, b"\xff", b"", "damaged ("),
+        (Table.ROOTS, b"\0" * 7 + b"\1", b"\1" * 32, "damaged: MissingNode: nothing is stored under 0x0101"),
     ],
-)  # fmt: skip
-def test_damaged_states(refused: Refused, chain: Path, change: Callable[[str], str], said: str) -> None:
-    path = chain / "state.json"
-    changed = change(path.read_text())
-    assert changed != path.read_text()
-    path.write_text(changed)
+)
+def test_damaged_states(refused: Refused, chain: Path, table: Table, key: bytes, value: bytes, said: str) -> None:
+    with lmdb.LmdbStore(chain) as store:
+        store.write({table: {key: value}})
     for command in (("call", FIRST, "--sig", "increment()"), ("call", FIRST, "--dry-run"), ("deploy", DEPLOY)):
         message = refused(*command, "--state", chain)
-        assert message.startswith(f"{path}: ")
+        assert message.startswith(f"{chain / 'state.mdb'}: ")
         assert said in message
+
+
+@pytest.mark.parametrize("content", [b"", b"[" * 100_000, b"SQLite format 3\0" * 1_000])
+def test_what_is_no_state(refused: Refused, chain: Path, content: bytes) -> None:
+    (chain / "state.mdb").write_bytes(content)
+    for command in (("call", FIRST, "--sig", "increment()"), ("call", FIRST, "--dry-run")):
+        message = refused(*command, "--state", chain)
+        assert ("not a state, or damaged" if content else "there is no state here") in message
 
 
 # Full disks
@@ -347,7 +354,7 @@ def test_damaged_states(refused: Refused, chain: Path, change: Callable[[str], s
 
 def test_a_disk_that_fills_up(refused: Refused, chain: Path, tmp_path: Path) -> None:
     """The state stays as it was, the trace is given up: the message says which."""
-    before = (chain / "state.json").read_bytes()
+    before = (chain / "state.mdb").read_bytes()
     increment = ("call", FIRST, "--state", chain, "--sig", "increment()", *INTERPRETED)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
@@ -358,11 +365,11 @@ def test_a_disk_that_fills_up(refused: Refused, chain: Path, tmp_path: Path) -> 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     old = "cannot be written (File too large); the old state is as it was"
-    assert done.stderr == f"Error: {chain / 'state.json'}: {old}\n"
+    assert done.stderr == f"Error: {chain / 'state.mdb'}: {old}\n"
     assert traced.stderr == f"Error: {tmp_path / 'trace'}: File too large; give --trace another file\n"
     assert [d.status for d in (done, traced, first)] == [2, 2, 2]
     assert [d.stdout for d in (done, traced, first)] == ["", "", ""]
-    assert (chain / "state.json").read_bytes() == before
+    assert (chain / "state.mdb").read_bytes() == before
     assert not (tmp_path / "new").exists()
     (tmp_path / "trace").unlink()
     assert refused("run", COUNTER, *INTERPRETED, "--trace", "/dev/full").startswith(
@@ -459,14 +466,14 @@ def test_a_fault_is_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("error", [MemoryError(), OSError(5, "Input/output error"), RuntimeError("a bug")])
 def test_the_state_survives_a_fault(chain: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    before = (chain / "state.json").read_bytes()
+    before = (chain / "state.mdb").read_bytes()
 
     def fail(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(execute.EwasmVM, "execute", fail)
     assert run("call", FIRST, "--state", chain, "--sig", "increment()", bug=True).status == 3
-    assert (chain / "state.json").read_bytes() == before
+    assert (chain / "state.mdb").read_bytes() == before
     monkeypatch.undo()
     assert run("call", FIRST, "--state", chain, "--sig", "increment()").status == 0
-    assert json.loads((chain / "state.json").read_text())["number"] == 2
+    assert stored(chain)["number"] == 2

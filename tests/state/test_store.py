@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +12,6 @@ from evmc import Bytes32
 from state import (
     CorruptEntry,
     Database,
-    MemoryStore,
     MissingCode,
     MissingEntry,
     MissingNode,
@@ -25,18 +26,16 @@ KEYS = st.binary(min_size=1, max_size=3)
 CHANGES = st.dictionaries(st.sampled_from(Table), st.dictionaries(KEYS, st.none() | st.binary(max_size=5), max_size=6))
 
 
-@pytest.fixture
-def store() -> Store:
-    return MemoryStore()
-
-
 @settings(deadline=None)
 @given(st.lists(CHANGES, max_size=6), KEYS, st.none() | KEYS)
 def test_tables_are_dictionaries(
-    writes: list[dict[Table, dict[bytes, bytes | None]]], start: bytes, stop: bytes | None
+    new_store: Callable[[], Store],
+    writes: list[dict[Table, dict[bytes, bytes | None]]],
+    start: bytes,
+    stop: bytes | None,
 ) -> None:
-    store: Store = MemoryStore()
-    model: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
+    store = new_store()
+    model: dict[Table, dict[bytes, bytes]] = {table: dict(store.items(table)) for table in Table}
     for changes in writes:
         store.write(changes)
         for table, rows in changes.items():
@@ -64,8 +63,8 @@ def test_what_is_missing_is_named(kind: type[MissingEntry]) -> None:
     assert kind.__name__ in str(error)
 
 
-def test_code_and_preimages_are_checked() -> None:
-    database = Database()
+def test_code_and_preimages_are_checked(new_database: Callable[[], Database]) -> None:
+    database = new_database()
     changes = draft()
     digest = keccak256(b"code")
     changes[Table.CODE][digest] = b"codE"

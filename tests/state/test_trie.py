@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -143,17 +143,17 @@ def changes_of(case: dict[str, Any]) -> Iterable[tuple[bytes, bytes | None]]:
 
 
 @pytest.mark.parametrize("case", cases(*PLAIN))
-def test_published_plain_roots(case: dict[str, Any]) -> None:
-    check_published(case, lambda key: key)
+def test_published_plain_roots(new_database: Callable[[], Database], case: dict[str, Any]) -> None:
+    check_published(new_database, case, lambda key: key)
 
 
 @pytest.mark.parametrize("case", cases(*SECURE))
-def test_published_secure_roots(case: dict[str, Any]) -> None:
-    check_published(case, keccak256)
+def test_published_secure_roots(new_database: Callable[[], Database], case: dict[str, Any]) -> None:
+    check_published(new_database, case, keccak256)
 
 
-def check_published(case: dict[str, Any], key_of: Any) -> None:
-    at_once, one_by_one = Trie(Database()), Trie(Database())
+def check_published(new_database: Callable[[], Database], case: dict[str, Any], key_of: Any) -> None:
+    at_once, one_by_one = Trie(new_database()), Trie(new_database())
     for key, value in changes_of(case):
         at_once.update({key_of(key): value})
         one_by_one.update({key_of(key): value})
@@ -237,8 +237,8 @@ def test_root_is_the_definition(contents: dict[bytes, bytes]) -> None:
 
 @settings(deadline=None)
 @given(BATCHES)
-def test_batches(batches: list[dict[bytes, bytes | None]]) -> None:
-    store = Database()
+def test_batches(new_database: Callable[[], Database], batches: list[dict[bytes, bytes | None]]) -> None:
+    store = new_database()
     trie, model = Trie(store), dict[bytes, bytes]()
     for batch in batches:
         trie.update(batch)
@@ -254,8 +254,8 @@ def test_batches(batches: list[dict[bytes, bytes | None]]) -> None:
 
 @settings(deadline=None)
 @given(BATCHES)
-def test_each_batch_reloaded(batches: list[dict[bytes, bytes | None]]) -> None:
-    store, root, model = Database(), EMPTY_ROOT, dict[bytes, bytes]()
+def test_each_batch_reloaded(new_database: Callable[[], Database], batches: list[dict[bytes, bytes | None]]) -> None:
+    store, root, model = new_database(), EMPTY_ROOT, dict[bytes, bytes]()
     roots = []
     for batch in batches:
         trie = Trie(store, root)
@@ -451,10 +451,10 @@ def cannot_read(trie: Trie, key: bytes) -> bool:
     return False
 
 
-def test_a_failed_change_can_be_taken_up_again() -> None:
+def test_a_failed_change_can_be_taken_up_again(new_database: Callable[[], Database]) -> None:
     contents = fixed_keys(50)
     trie, full = built(contents)
-    database = Database()
+    database = new_database()
     partial = Trie(database, trie.root())
     partial.delete(next(iter(contents)))
     with pytest.raises(MissingNode):

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -41,25 +42,27 @@ ACCOUNTS = st.builds(
 GENESES = st.dictionaries(st.integers(0, 9).map(Address.from_int), ACCOUNTS, max_size=6)
 
 
-def test_no_accounts() -> None:
-    world = WorldState(Database())
-    assert world.root == WorldState.genesis(Database(), {}).root == EMPTY_ROOT
+def test_no_accounts(new_database: Callable[[], Database]) -> None:
+    world = WorldState(new_database())
+    assert world.root == WorldState.genesis(new_database(), {}).root == EMPTY_ROOT
     assert world.account(A) is None
     assert world.storage(A, ONE) == ZERO_BYTES32
     assert list(world.accounts()) == list(world.slots(A)) == []
 
 
-def test_a_root_by_hand() -> None:
+def test_a_root_by_hand(new_database: Callable[[], Database]) -> None:
     value = Bytes32.from_int(0x1234)
-    world = WorldState.genesis(Database(), {A: GenesisAccount(1, U256(5), b"code", {ONE: value, TWO: ZERO_BYTES32})})
+    world = WorldState.genesis(
+        new_database(), {A: GenesisAccount(1, U256(5), b"code", {ONE: value, TWO: ZERO_BYTES32})}
+    )
     storage = root_of({keccak256(ONE): encode(b"\x12\x34")})
     assert world.root == root_of({keccak256(A): encode([b"\x01", b"\x05", storage, keccak256(b"code")])})
 
 
 @settings(deadline=None)
 @given(GENESES)
-def test_genesis_reads_back(accounts: dict[Address, GenesisAccount]) -> None:
-    world = WorldState.genesis(Database(), accounts)
+def test_genesis_reads_back(new_database: Callable[[], Database], accounts: dict[Address, GenesisAccount]) -> None:
+    world = WorldState.genesis(new_database(), accounts)
     assert {address for address, _ in world.accounts()} == accounts.keys()
     for address, given_account in accounts.items():
         account = world.account(address)
@@ -70,16 +73,16 @@ def test_genesis_reads_back(accounts: dict[Address, GenesisAccount]) -> None:
         assert dict(world.slots(address)) == {key: value for key, value in given_account.storage.items() if any(value)}
 
 
-def test_code() -> None:
-    world = WorldState.genesis(Database(), {A: GenesisAccount(code=b"code")})
+def test_code(new_database: Callable[[], Database]) -> None:
+    world = WorldState.genesis(new_database(), {A: GenesisAccount(code=b"code")})
     assert world.code(keccak256(b"code")) == b"code"
     assert world.code(EMPTY_CODE_HASH) == b""
     with pytest.raises(MissingCode, match=str(keccak256(b"other"))):
         world.code(keccak256(b"other"))
 
 
-def test_both_states_stay_readable() -> None:
-    before = WorldState.genesis(Database(), {A: GenesisAccount(storage={ONE: ONE})})
+def test_both_states_stay_readable(new_database: Callable[[], Database]) -> None:
+    before = WorldState.genesis(new_database(), {A: GenesisAccount(storage={ONE: ONE})})
     after = before.apply(
         Diff(
             {A: AccountDiff(nonce=Change(0, 1), slots={ONE: Change(ONE, ZERO_BYTES32), TWO: Change(ZERO_BYTES32, TWO)})}
@@ -91,10 +94,10 @@ def test_both_states_stay_readable() -> None:
     assert WorldState(before.database, after.root).storage(A, TWO) == TWO
 
 
-def test_deleted_accounts_lose_storage() -> None:
-    world = WorldState.genesis(Database(), {A: GenesisAccount(storage={ONE: ONE}), B: GenesisAccount(nonce=1)})
+def test_deleted_accounts_lose_storage(new_database: Callable[[], Database]) -> None:
+    world = WorldState.genesis(new_database(), {A: GenesisAccount(storage={ONE: ONE}), B: GenesisAccount(nonce=1)})
     gone = world.apply(Diff({A: AccountDiff(deleted=True)}))
-    assert gone.root == WorldState.genesis(Database(), {B: GenesisAccount(nonce=1)}).root
+    assert gone.root == WorldState.genesis(new_database(), {B: GenesisAccount(nonce=1)}).root
     again = gone.apply(Diff({A: AccountDiff(created=True)}))
     assert again.account(A) == Account()
     cleared = world.apply(Diff({A: AccountDiff(storage_cleared=True, slots={TWO: Change(ZERO_BYTES32, TWO)})}))
@@ -112,8 +115,10 @@ def test_deleted_accounts_lose_storage() -> None:
         {A: AccountDiff(deleted=True, balance=Change(U256(5), U256(0)))},
     ],
 )
-def test_a_diff_of_another_state_is_refused(change: dict[Address, AccountDiff]) -> None:
-    database = Database()
+def test_a_diff_of_another_state_is_refused(
+    new_database: Callable[[], Database], change: dict[Address, AccountDiff]
+) -> None:
+    database = new_database()
     world = WorldState.genesis(database, {A: GenesisAccount(nonce=1, balance=U256(2))})
     before = [list(database.store.items(table)) for table in Table]
     with pytest.raises(StaleDiff, match="0x0000"):
@@ -121,8 +126,8 @@ def test_a_diff_of_another_state_is_refused(change: dict[Address, AccountDiff]) 
     assert [list(database.store.items(table)) for table in Table] == before
 
 
-def test_an_unknown_address_is_named() -> None:
-    database = Database()
+def test_an_unknown_address_is_named(new_database: Callable[[], Database]) -> None:
+    database = new_database()
     world = WorldState.genesis(database, {A: GenesisAccount(nonce=1)})
     database.write({Table.PREIMAGES: {keccak256(A): None}})
     with pytest.raises(MissingPreimage, match=str(keccak256(A))):
