@@ -1,0 +1,51 @@
+"""The development chain: transactions, pool, blocks, and the one door to them, `Chain`."""
+
+from node.chain.block import Block, BlockLog, BlockReceipt, Header, LogFilter, MinedTransaction
+from node.chain.calls import AccessListResult, BlockOverride, Call, CallResult, Override
+from node.chain.chain import Chain, FeeHistory, Tag
+from node.chain.errors import (
+    CallAborted,
+    ChainError,
+    ExecutionFailed,
+    TransactionRefused,
+    UnknownBlock,
+    UnusableChain,
+)
+from node.chain.events import Events
+from node.chain.genesis import Genesis
+from node.chain.pool import PoolContent, PoolLimits
+from node.chain.signed import AccessList, Payload, SignedTransaction
+from node.chain.wallet import DERIVATION_PATH, MNEMONIC, Wallet
+
+__all__ = [
+    "DERIVATION_PATH",
+    "MNEMONIC",
+    "AccessList",
+    "AccessListResult",
+    "Block",
+    "BlockLog",
+    "BlockOverride",
+    "BlockReceipt",
+    "Call",
+    "CallAborted",
+    "CallResult",
+    "Chain",
+    "ChainError",
+    "Events",
+    "ExecutionFailed",
+    "FeeHistory",
+    "Genesis",
+    "Header",
+    "LogFilter",
+    "MinedTransaction",
+    "Override",
+    "Payload",
+    "PoolContent",
+    "PoolLimits",
+    "SignedTransaction",
+    "Tag",
+    "TransactionRefused",
+    "UnknownBlock",
+    "UnusableChain",
+    "Wallet",
+]
