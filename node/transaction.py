@@ -1,11 +1,11 @@
-"""Executing a transaction: intrinsic gas, fees, refunds (Yellow Paper, section 6, Byzantium)."""
+"""Executing a transaction: intrinsic gas, fees, refunds (Yellow Paper section 6, Byzantium; EIP-2930, EIP-1559)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
-from evmc import U256, VM, ZERO_ADDRESS, Address, CallKind, Gas, Log, Message, Precompiles, Result, TxContext
+from evmc import U256, VM, ZERO_ADDRESS, Address, Bytes32, CallKind, Gas, Log, Message, Precompiles, Result, TxContext
 from ewasm.ruleset import Ruleset
 from node.host import MAX_NONCE, BlockHash, NodeHost
 from state import Diff, Journal
@@ -14,6 +14,11 @@ TX_BASE: Final = 21_000
 TX_CREATE: Final = 32_000
 TX_ZERO_BYTE: Final = 4
 TX_BYTE: Final = 68
+TX_LISTED_ADDRESS: Final = 2_400
+TX_LISTED_SLOT: Final = 1_900
+
+AccessList: TypeAlias = tuple[tuple[Address, tuple[Bytes32, ...]], ...]
+"""Addresses with slots that a transaction announces (EIP-2930); here they cost and give nothing."""
 
 
 class InvalidTransaction(Exception):
@@ -22,7 +27,11 @@ class InvalidTransaction(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """A transaction whose sender is known; `to` is None for a creation, `gas_price` a price of whole gas."""
+    """A transaction whose sender is known; `to` is None for a creation, `gas_price` a price of whole gas.
+
+    `tip` is what of the price goes to the coinbase, None for all of it; the rest is burnt. `max_price` is the price
+    that the sender must be able to pay, None for the price itself (EIP-1559).
+    """
 
     sender: Address
     to: Address | None
@@ -31,6 +40,9 @@ class Transaction:
     gas_price: U256 = U256(0)
     value: U256 = U256(0)
     data: bytes = b""
+    tip: U256 | None = None
+    max_price: U256 | None = None
+    access_list: AccessList = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +59,12 @@ class Receipt:
     contract: Address | None
 
 
-def intrinsic_gas(data: bytes, ruleset: Ruleset, *, create: bool) -> Gas:
+def intrinsic_gas(data: bytes, ruleset: Ruleset, access_list: AccessList = (), *, create: bool) -> Gas:
     """Return what a transaction pays before anything runs."""
     zeros = data.count(0)
     gas = TX_BASE + TX_ZERO_BYTE * zeros + TX_BYTE * (len(data) - zeros)
+    for _, slots in access_list:
+        gas += TX_LISTED_ADDRESS + TX_LISTED_SLOT * len(slots)
     return gas + TX_CREATE + ruleset.host.init_code_byte * len(data) if create else gas
 
 
@@ -61,7 +75,7 @@ def check_transaction(tx: Transaction, journal: Journal, block: TxContext, rules
         raise InvalidTransaction(f"nonce {tx.nonce} of {tx.sender} is not the next, {nonce}")
     if nonce >= MAX_NONCE:
         raise InvalidTransaction(f"{tx.sender} has sent all it can: its nonce is the last, {nonce}")
-    cost = tx.gas_limit * tx.gas_price + tx.value
+    cost = tx.gas_limit * (tx.gas_price if tx.max_price is None else tx.max_price) + tx.value
     if cost > balance:
         raise InvalidTransaction(f"{tx.sender} has {balance}, gas and value need {cost}")
     if tx.gas_limit > block.gas_limit:
@@ -69,7 +83,7 @@ def check_transaction(tx: Transaction, journal: Journal, block: TxContext, rules
     bound = ruleset.max_init_code
     if tx.to is None and bound is not None and len(tx.data) > bound:
         raise InvalidTransaction(f"init code of {len(tx.data)} bytes, at most {bound}")
-    intrinsic = intrinsic_gas(tx.data, ruleset, create=tx.to is None)
+    intrinsic = intrinsic_gas(tx.data, ruleset, tx.access_list, create=tx.to is None)
     if intrinsic > tx.gas_limit:
         raise InvalidTransaction(f"gas limit {tx.gas_limit} is below the intrinsic gas, {intrinsic}")
     return intrinsic
@@ -110,6 +124,6 @@ def execute_transaction(
     spent = tx.gas_limit - result.gas_left
     gas_used = spent - min(journal.refund, spent // 2)
     journal.add_balance(tx.sender, (tx.gas_limit - gas_used) * tx.gas_price)
-    journal.add_balance(block.coinbase, gas_used * tx.gas_price)
+    journal.add_balance(block.coinbase, gas_used * (tx.gas_price if tx.tip is None else tx.tip))
     logs = journal.logs
     return Receipt(result, gas_used, logs, journal.finish(), contract)
