@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from copy import copy
+from typing import Final, Self, TypeAlias
 
 from evmc import Host, Message, Result, Status
 from ewasm.binding import imports
@@ -66,6 +67,19 @@ class EwasmVM:
         self._on_failure = on_failure
         self._debug = debug
         self._imports = imports(ruleset, debug=debug is not None)
+
+    def listening(
+        self,
+        *,
+        trace: Callable[[Message], Tracer | None] | None = None,
+        on_failure: Callable[[Message, Reason], None] | None = None,
+    ) -> Self:
+        """Return this machine with these listeners in place of its own; all else is shared, prepared code too."""
+        if trace and not self.engine.traces:
+            raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
+        other = copy(self)
+        other._trace, other._on_failure = trace, on_failure  # noqa: SLF001  # a copy of this very object
+        return other
 
     @property
     def name(self) -> str:
