@@ -2,7 +2,7 @@
 
 from node.chain.block import Block, BlockLog, BlockReceipt, Header, LogFilter, MinedTransaction
 from node.chain.calls import AccessListResult, BlockOverride, Call, CallResult, Override
-from node.chain.chain import Chain, FeeHistory, Tag
+from node.chain.chain import Chain
 from node.chain.errors import (
     CallAborted,
     ChainError,
@@ -14,13 +14,13 @@ from node.chain.errors import (
 from node.chain.events import Events
 from node.chain.genesis import Genesis
 from node.chain.pool import PoolContent, PoolLimits
-from node.chain.signed import AccessList, Payload, SignedTransaction
+from node.chain.reader import FeeHistory, Reader, Tag
+from node.chain.signed import Payload, SignedTransaction
 from node.chain.wallet import DERIVATION_PATH, MNEMONIC, Wallet
 
 __all__ = [
     "DERIVATION_PATH",
     "MNEMONIC",
-    "AccessList",
     "AccessListResult",
     "Block",
     "BlockLog",
@@ -42,6 +42,7 @@ __all__ = [
     "Payload",
     "PoolContent",
     "PoolLimits",
+    "Reader",
     "SignedTransaction",
     "Tag",
     "TransactionRefused",

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final, Self
 
 from evmc import U256, ZERO_ADDRESS, ZERO_BYTES32, Address, Bytes32, Gas, Log, Status
-from node.chain.signed import SignedTransaction
-from state import EMPTY_ROOT, encode, keccak256
+from node.chain.signed import LEGACY, SignedTransaction
+from state import EMPTY_ROOT, CodecError, encode, keccak256, root_of
+from state.codec import decode_scalar, decode_strings, encode_list, encode_string, scalar
 
 EMPTY_OMMERS: Final = keccak256(encode([]))
-NO_BLOOM: Final = bytes(256)
+BLOOM_BYTES: Final = 256
+NO_BLOOM: Final = bytes(BLOOM_BYTES)
+_HEADER_FIELDS: Final = 16
+_NONCE_BYTES: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +24,7 @@ class Header:
     """A header up to London's base fee. The difficulty is 0, the nonce 8 zeros, as after the merge."""
 
     parent_hash: Bytes32 = ZERO_BYTES32
+    ommers_hash: Bytes32 = EMPTY_OMMERS
     coinbase: Address = ZERO_ADDRESS
     state_root: Bytes32 = EMPTY_ROOT
     transactions_root: Bytes32 = EMPTY_ROOT
@@ -31,18 +37,59 @@ class Header:
     timestamp: int = 0
     extra_data: bytes = b""
     mix_hash: Bytes32 = ZERO_BYTES32
-    nonce: bytes = bytes(8)
+    nonce: bytes = bytes(_NONCE_BYTES)
     base_fee: int = 0
-    ommers_hash: Bytes32 = EMPTY_OMMERS
 
     def encode(self) -> bytes:
         """Return the header's RLP."""
-        raise NotImplementedError
+        fields = (
+            self.parent_hash,
+            self.ommers_hash,
+            self.coinbase,
+            self.state_root,
+            self.transactions_root,
+            self.receipts_root,
+            self.bloom,
+            scalar(self.difficulty),
+            scalar(self.number),
+            scalar(self.gas_limit),
+            scalar(self.gas_used),
+            scalar(self.timestamp),
+            self.extra_data,
+            self.mix_hash,
+            self.nonce,
+            scalar(self.base_fee),
+        )
+        return encode_list(b"".join(map(encode_string, fields)))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Return the header whose RLP is `data`; raise CodecError if it is none."""
-        raise NotImplementedError
+        parent, ommers, coinbase, state, transactions, receipts, bloom, *rest = decode_strings(data, _HEADER_FIELDS)
+        difficulty, number, gas_limit, gas_used, timestamp, extra, mix_hash, nonce, base_fee = rest
+        if len(bloom) != BLOOM_BYTES or len(nonce) != _NONCE_BYTES:
+            raise CodecError("not a header: a bloom or nonce of another length")
+        try:
+            return cls(
+                parent_hash=Bytes32(parent),
+                ommers_hash=Bytes32(ommers),
+                coinbase=Address(coinbase),
+                state_root=Bytes32(state),
+                transactions_root=Bytes32(transactions),
+                receipts_root=Bytes32(receipts),
+                bloom=bloom,
+                difficulty=U256(decode_scalar(difficulty)),
+                number=decode_scalar(number),
+                gas_limit=decode_scalar(gas_limit),
+                gas_used=decode_scalar(gas_used),
+                timestamp=decode_scalar(timestamp),
+                extra_data=extra,
+                mix_hash=Bytes32(mix_hash),
+                nonce=nonce,
+                base_fee=decode_scalar(base_fee),
+            )
+        except ValueError as error:
+            raise CodecError(f"not a header: {error}") from error
 
     @cached_property
     def hash(self) -> Bytes32:
@@ -52,7 +99,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block; `size` is the length of its RLP in bytes."""
+    """A header and the transactions it stands for; ommers and their like do not exist."""
 
     header: Header
     transactions: tuple[SignedTransaction, ...] = ()
@@ -67,10 +114,15 @@ class Block:
         """The block's hash."""
         return self.header.hash
 
+    def encode(self) -> bytes:
+        """Return the block's RLP."""
+        body = b"".join(tx.raw if tx.type == LEGACY else encode_string(tx.raw) for tx in self.transactions)
+        return encode_list(self.header.encode() + encode_list(body) + encode([]))
+
     @property
     def size(self) -> int:
         """The length of the block's RLP in bytes."""
-        raise NotImplementedError
+        return len(self.encode())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +146,6 @@ class BlockReceipt:
     contract: Address | None
     logs: tuple[Log, ...]
     first_log: int
-    bloom: bytes
 
     @property
     def succeeded(self) -> bool:
@@ -105,6 +156,27 @@ class BlockReceipt:
     def effective_gas_price(self) -> int:
         """What the sender paid for each gas."""
         return self.transaction.effective_price(self.base_fee)
+
+    @property
+    def bloom(self) -> bytes:
+        """The bloom of the logs."""
+        return bloom_of(self.logs)
+
+    @property
+    def placed_logs(self) -> list[BlockLog]:
+        """The logs with their place in the chain."""
+        return [
+            BlockLog(
+                log=log,
+                index=index,
+                transaction_hash=self.transaction.hash,
+                transaction_index=self.index,
+                block_hash=self.block_hash,
+                block_number=self.block_number,
+                block_timestamp=self.block_timestamp,
+            )
+            for index, log in enumerate(self.logs, self.first_log)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +216,75 @@ class LogFilter:
 
     def matches(self, log: Log) -> bool:
         """Tell whether a log is asked for."""
-        raise NotImplementedError
+        if self.addresses and log.address not in self.addresses:
+            return False
+        if len(log.topics) < len(self.topics):
+            return False
+        return all(wanted is None or topic in wanted for wanted, topic in zip(self.topics, log.topics, strict=False))
 
-    def may_match(self, bloom: bytes) -> bool:
-        """Tell whether a block or receipt with this bloom may have such a log."""
-        raise NotImplementedError
+    @property
+    def masks(self) -> list[list[int]]:
+        """What a bloom must have, as bits: of every list, all bits of at least one entry."""
+        choices: list[frozenset[Address] | frozenset[Bytes32]] = [
+            topics for topics in self.topics if topics is not None
+        ]
+        if self.addresses:
+            choices.append(self.addresses)
+        return [[bloom_bits(entry) for entry in choice] for choice in choices]
+
+
+def may_match(bloom: bytes, masks: list[list[int]]) -> bool:
+    """Tell whether a block with this bloom may have a log of a filter with these masks."""
+    bits = int.from_bytes(bloom, "big")
+    return all(any(bits & mask == mask for mask in choice) for choice in masks)
+
+
+@lru_cache(maxsize=4096)
+def bloom_bits(entry: bytes) -> int:
+    """Return the bits of an address or topic in a bloom (Yellow Paper section 4.3.1, M3:2048)."""
+    digest = keccak256(entry)
+    bits = 0
+    for at in (0, 2, 4):
+        bits |= 1 << (int.from_bytes(digest[at : at + 2], "big") & 2047)
+    return bits
+
+
+def bloom_number(logs: Iterable[Log]) -> int:
+    """Return the bloom of logs as a number."""
+    bits = 0
+    for log in logs:
+        bits |= bloom_bits(log.address)
+        for topic in log.topics:
+            bits |= bloom_bits(topic)
+    return bits
+
+
+def bloom_of(logs: Iterable[Log]) -> bytes:
+    """Return the bloom of logs."""
+    return bloom_number(logs).to_bytes(BLOOM_BYTES, "big")
+
+
+def encode_logs(logs: Iterable[Log]) -> bytes:
+    """Return the RLP of a list of logs."""
+    return encode_list(
+        b"".join(
+            encode_list(
+                encode_string(log.address)
+                + encode_list(b"".join(map(encode_string, log.topics)))
+                + encode_string(log.data)
+            )
+            for log in logs
+        )
+    )
+
+
+def encode_receipt(type_: int, cumulative_gas: Gas, bloom: bytes, logs: bytes, *, succeeded: bool) -> bytes:
+    """Return the receipt that goes into the receipts root; `logs` are encoded already (EIP-658, EIP-2718)."""
+    fields = (b"\x01" if succeeded else b"\x80") + encode_string(scalar(cumulative_gas)) + encode_string(bloom) + logs
+    encoded = encode_list(fields)
+    return encoded if type_ == LEGACY else bytes([type_]) + encoded
+
+
+def index_root(encoded: Iterable[bytes]) -> Bytes32:
+    """Return the root of the trie that has these values under their index (Yellow Paper section 4.3.2)."""
+    return root_of({encode_string(scalar(index)): value for index, value in enumerate(encoded)})

@@ -2,43 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
-from evmc import U256, ZERO_ADDRESS, Address, Bytes32, Gas, TxContext
+from evmc import U256, Address, Bytes32, Gas
 from ewasm.cache import CodeCache
+from ewasm.contract import Finding, has_preamble
 from ewasm.ruleset import EWASM, Ruleset
-from ewasm.vm import EwasmVM
-from node.chain.block import Block, BlockLog, BlockReceipt, Header, LogFilter, MinedTransaction
-from node.chain.calls import AccessListResult, BlockOverride, Call, CallResult, Override
+from node.chain import dump
+from node.chain.admission import check_account, check_fee, check_form, check_size
+from node.chain.archive import Outcome, put_block, put_head, receipts_of
+from node.chain.block import Block, BlockReceipt, Header, MinedTransaction
+from node.chain.building import Built, build
+from node.chain.calls import Call
+from node.chain.errors import (
+    ChainError,
+    ContractRefused,
+    NotAuthorised,
+    TransactionRefused,
+    UnusableChain,
+    WrongChainId,
+)
 from node.chain.events import Events
-from node.chain.genesis import Genesis
-from node.chain.pool import PoolContent, PoolLimits
-from node.chain.signed import Payload, SignedTransaction
+from node.chain.fees import SUGGESTED_TIP
+from node.chain.genesis import BALANCE, Genesis
+from node.chain.identity import IDENTITY, Identity
+from node.chain.overlay import Overlay
+from node.chain.pool import Pool, PoolContent, PoolLimits
+from node.chain.reader import Head, Reader, Tag
+from node.chain.settings import SETTINGS, Settings
+from node.chain.signed import ACCESS_LIST, DYNAMIC_FEE, LEGACY, Payload, SignedTransaction
 from node.chain.wallet import Wallet
-from state import Store, WorldState
+from node.host import MAX_NONCE
+from state import (
+    Account,
+    AccountDiff,
+    Change,
+    Database,
+    Diff,
+    GenesisAccount,
+    MemoryStore,
+    Store,
+    Table,
+    WorldState,
+)
+from state.account import NO_ACCOUNT
+from state.store import Draft, draft
+from state.world import genesis_diff
 
-Tag: TypeAlias = int | Bytes32 | Literal["earliest", "latest", "pending", "safe", "finalized"]
-"""A block: by number, by hash, or by name; `safe` and `finalized` are the latest."""
+_BATCH: Final = 256
+"""How many empty blocks are written together."""
 
 
 @dataclass(frozen=True, slots=True)
-class FeeHistory:
-    """What `eth_feeHistory` answers: base fees have one entry more, the next block's; rewards are by percentile."""
+class _Snapshot:
+    """What `revert` goes back to."""
 
-    oldest: int
-    base_fees: tuple[int, ...]
-    gas_used_ratios: tuple[float, ...]
-    rewards: tuple[tuple[int, ...], ...] | None
+    head: Header
+    root: Bytes32
+    pool: Pool
+    settings: Settings
+    impersonated: frozenset[Address]
+    automine: bool
 
 
-class Chain:
+class Chain(Reader):
     """A chain over a store, and the pool in front of it.
 
     Methods that change something may be called from any thread and wait for each other; readers wait for nobody and
-    see the chain as it was after some change. Block tags raise UnknownBlock where there is no such block. With
-    automine, which is on unless switched off, a transaction's receipt is there when `send` returns.
+    see the chain as it was after some change. With automine, which is on unless switched off, a transaction's receipt
+    is there when `send` returns.
     """
 
     def __init__(
@@ -50,279 +86,509 @@ class Chain:
         ruleset: Ruleset = EWASM,
         engine: str = "compiled",
         cache: CodeCache | None = None,
-        limits: PoolLimits = PoolLimits(),
+        limits: PoolLimits | None = None,
         automine: bool = True,
-        clock: Callable[[], float] | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the chain that is in the store, or begin one there; None is a store in memory.
 
         `genesis` is what a new chain begins with, None for the wallet's accounts with 10,000 coins each, and `wallet`
-        the node's accounts, None for those of the usual mnemonic. Raise UnusableChain if the store has a chain of
-        another genesis (where one is given) or ruleset, or the ruleset has free instructions.
+        the node's accounts, None for those of the usual mnemonic. `clock` tells the time in Unix seconds. Raise
+        UnusableChain if the store has a chain of another genesis (where one is given) or ruleset, or if instructions
+        are free in the ruleset.
         """
-        raise NotImplementedError
+        if not ruleset.metered:
+            raise UnusableChain(
+                f"the ruleset {ruleset.name} has free instructions, with which code can loop for ever; choose another"
+            )
+        store = MemoryStore() if store is None else store
+        self.wallet = Wallet.from_mnemonic() if wallet is None else wallet
+        self.events = Events()
+        self._clock = clock
+        self._lock = threading.RLock()
+        found = Identity.find(store)
+        if found is None:
+            self._begin(store, genesis or self._usual_genesis(), ruleset)
+        elif genesis is not None and found.genesis != genesis.digest:
+            raise UnusableChain(
+                f"the store has a chain that began otherwise (chain id {found.chain_id}); give the genesis and the "
+                "accounts that it was made with, or another store"
+            )
+        super().__init__(store, ruleset=ruleset, engine=engine, cache=cache)
+        self._settings = Settings.of(store, self.head)
+        self._automine = automine
+        self._impersonated: frozenset[Address] = frozenset()
+        self._auto_impersonate = False
+        self._snapshots: dict[int, _Snapshot] = {}
+        self._next_snapshot = 0
+        self._pending: tuple[object, Built] | None = None
+        self._pool = Pool(limits or PoolLimits())
+        for _, row in store.items(Table.POOL):
+            self._pool.add(SignedTransaction.restore(row[Address.length :], Address(row[: Address.length])))
 
-    # What is fixed
+    def _usual_genesis(self) -> Genesis:
+        return Genesis(accounts={address: GenesisAccount(balance=BALANCE) for address in self.wallet.addresses})
 
-    ruleset: Ruleset
-    events: Events
-    wallet: Wallet
+    def _begin(self, store: Store, genesis: Genesis, ruleset: Ruleset, changes: Draft | None = None) -> None:
+        """Write the first block and what the chain is, after other changes."""
+        changes = draft() if changes is None else changes
+        world, made = WorldState(Database(store)).changed(genesis_diff(genesis.accounts))
+        _merge(changes, made)
+        block = Block(genesis.header(world.root, int(self._clock())))
+        put_block(changes, block, ())
+        put_head(changes, 0, world.root)
+        changes[Table.META][IDENTITY] = Identity(genesis.chain_id, genesis.digest, ruleset.name, ruleset.hash).encode()
+        store.write(changes)
 
-    @property
-    def chain_id(self) -> int:
-        """The chain's id."""
-        raise NotImplementedError
-
-    @property
-    def vm(self) -> EwasmVM:
-        """The machine that executes blocks and calls without a time limit."""
-        raise NotImplementedError
-
-    # Reading
-
-    @property
-    def head(self) -> Header:
-        """The header of the last block."""
-        raise NotImplementedError
-
-    def header(self, tag: Tag = "latest") -> Header:
-        """Return a header."""
-        raise NotImplementedError
-
-    def block(self, tag: Tag = "latest") -> Block:
-        """Return a block with its transactions; the pending one is what mining would make now."""
-        raise NotImplementedError
-
-    def block_hash(self, number: int) -> Bytes32 | None:
-        """Return the hash of a block by number, None if there is none."""
-        raise NotImplementedError
-
-    def state(self, tag: Tag = "latest") -> WorldState:
-        """Return the state after a block."""
-        raise NotImplementedError
-
-    def transaction(self, transaction_hash: Bytes32) -> MinedTransaction | None:
-        """Return a transaction, mined or waiting; None if it is unknown."""
-        raise NotImplementedError
-
-    def receipt(self, transaction_hash: Bytes32) -> BlockReceipt | None:
-        """Return the receipt of a mined transaction, None if there is none."""
-        raise NotImplementedError
-
-    def receipts(self, tag: Tag = "latest") -> tuple[BlockReceipt, ...]:
-        """Return the receipts of a block, in order."""
-        raise NotImplementedError
-
-    def logs(self, wanted: LogFilter, first: Tag = "earliest", last: Tag = "latest") -> list[BlockLog]:
-        """Return the logs of a range of blocks, in order; an empty list where `first` is after `last`."""
-        raise NotImplementedError
-
-    def fee_history(self, count: int, newest: Tag = "latest", percentiles: Sequence[float] = ()) -> FeeHistory:
-        """Return fees of up to `count` blocks, the newest last; percentiles ascend from 0 to 100."""
-        raise NotImplementedError
-
-    def next_base_fee(self) -> int:
-        """Return the base fee of the next block (EIP-1559)."""
-        raise NotImplementedError
-
-    def suggested_tip(self) -> int:
-        """Return a priority fee that will do: `eth_maxPriorityFeePerGas`."""
-        raise NotImplementedError
-
-    def nonce(self, address: Address, tag: Tag = "latest") -> int:
-        """Return the nonce after a block; `pending` counts what waits in the pool without a gap."""
-        raise NotImplementedError
+    # What waits
 
     def pool(self) -> PoolContent:
         """Return what waits."""
-        raise NotImplementedError
+        return self._pool.content(self._nonces(self._head.world))
 
-    def context(self, tag: Tag = "latest") -> TxContext:
-        """Return what contracts see of a block; `pending` is the next one."""
-        raise NotImplementedError
+    def transaction(self, transaction_hash: Bytes32) -> MinedTransaction | None:
+        """Return a transaction, mined or waiting; None if it is unknown."""
+        waiting = self._pool.get(transaction_hash)
+        return super().transaction(transaction_hash) or (None if waiting is None else MinedTransaction(waiting))
 
-    # Calls
+    def nonce(self, address: Address, tag: Tag = "latest") -> int:
+        """Return the nonce after a block; `pending` counts what waits in the pool without a gap."""
+        if tag == "pending":
+            return self._pool.next_nonce(address, super().nonce(address))
+        return super().nonce(address, tag)
 
-    def call(
-        self,
-        call: Call,
-        tag: Tag = "latest",
-        overrides: Mapping[Address, Override] | None = None,
-        block: BlockOverride | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> CallResult:
-        """Run a call on the state after a block and forget it.
+    def header(self, tag: Tag = "latest") -> Header:
+        """Return a header; the pending one is that of the block that mining would make now."""
+        return self._built_pending().block.header if tag == "pending" else super().header(tag)
 
-        Fees are only asked of the sender where the call names them. Raise CallAborted after `timeout` seconds, and
-        TransactionRefused where it could not begin.
-        """
-        raise NotImplementedError
+    def block(self, tag: Tag = "latest") -> Block:
+        """Return a block with its transactions; the pending one is what mining would make now."""
+        return self._built_pending().block if tag == "pending" else super().block(tag)
 
-    def estimate_gas(
-        self,
-        call: Call,
-        tag: Tag = "latest",
-        overrides: Mapping[Address, Override] | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> Gas:
-        """Return the least gas limit with which a transaction succeeds; raise ExecutionFailed if none does."""
-        raise NotImplementedError
+    def receipts(self, tag: Tag = "latest") -> tuple[BlockReceipt, ...]:
+        """Return the receipts of a block, in order."""
+        if tag == "pending":
+            built = self._built_pending()
+            return receipts_of(built.block, built.outcomes)
+        return super().receipts(tag)
 
-    def access_list(self, call: Call, tag: Tag = "latest", *, timeout: float | None = None) -> AccessListResult:
-        """Return the accounts and slots that a call touches, precompiled contracts, sender and recipient left out."""
-        raise NotImplementedError
+    def state(self, tag: Tag = "latest") -> WorldState:
+        """Return the state after a block."""
+        if tag == "pending":
+            built = self._built_pending()
+            return WorldState(Database(Overlay(self.database.store, built.changes)), built.after.root)
+        return super().state(tag)
+
+    def next_base_fee(self) -> int:
+        """Return the base fee of the next block (EIP-1559)."""
+        fee = self._settings.next_base_fee
+        return super().next_base_fee() if fee is None else fee
+
+    def _built_pending(self) -> Built:
+        """Return the block that mining would make now, not written."""
+        head, settings, pool = self._head, self._settings, self._pool
+        key = (head, settings, pool, pool.version)
+        kept = self._pending
+        if kept is None or kept[0] != key:
+            # A state of its own: the head's would hand its accounts on.
+            world = WorldState(self.database, head.world.root)
+            kept = self._pending = key, self._build(Head(head.header, world), settings, pool)
+        return kept[1]
+
+    def _build(self, head: Head, settings: Settings, pool: Pool) -> Built:
+        template = settings.template(head.header, self._clock())
+        candidates = pool.candidates(self._nonces(head.world), template.base_fee)
+        return build(self._machine, template, head.world, candidates, self.block_hash)
+
+    @staticmethod
+    def _nonces(world: WorldState) -> Callable[[Address], int]:
+        return lambda address: (world.account(address) or NO_ACCOUNT).nonce
 
     # Sending
 
     def send(self, raw: bytes) -> Bytes32:
         """Take a raw signed transaction and return its hash; raise TransactionRefused."""
-        raise NotImplementedError
+        check_size(raw)
+        return self.submit(SignedTransaction.decode(raw))
 
     def submit(self, transaction: SignedTransaction) -> Bytes32:
         """Take a transaction, signed or impersonated, and return its hash; raise TransactionRefused."""
-        raise NotImplementedError
+        tx = transaction
+        if tx.is_impersonated and not self.is_impersonated(tx.sender):
+            raise NotAuthorised(f"invalid sender: nobody has signed, and {tx.sender} is not impersonated")
+        check_form(tx, self.chain_id, self._settings.gas_limit, self.ruleset)
+        self._check_contract(tx)
+        with self._lock:
+            check_account(tx, self._head.world.account(tx.sender) or NO_ACCOUNT)
+            if self._automine:
+                check_fee(tx, tx.sender, self.next_base_fee())
+            self._pool.add(tx)
+            self.events.pending(tx)
+            if self._automine:
+                self._mine_waiting(tx)
+        return tx.hash
+
+    def _check_contract(self, tx: SignedTransaction) -> None:
+        """Raise ContractRefused for a creation whose init code could only fail."""
+        if tx.to is not None or not tx.data:
+            return
+        findings: tuple[Finding, ...] = (Finding("preamble", "not WebAssembly: no preamble"),)
+        if has_preamble(tx.data):
+            findings = self.vm.cache.get(tx.data, self.ruleset, self.vm.engine).findings
+        if findings:
+            raise ContractRefused(f"contract refused: {findings[0].message}")
 
     def fill(self, call: Call, *, timeout: float | None = None) -> Payload:
         """Return the transaction that a client asks for, with nonce, gas and fees chosen where it names none.
 
-        Raise ExecutionFailed where gas is to be estimated and the call fails.
+        Raise ExecutionFailed where gas is to be estimated and the call fails, WrongChainId for another chain's.
         """
-        raise NotImplementedError
+        if call.chain_id is not None and call.chain_id != self.chain_id:
+            raise WrongChainId(f"invalid chain id for signer: have {call.chain_id} want {self.chain_id}")
+        type_ = call.type
+        if type_ is None:
+            legacy = ACCESS_LIST if call.access_list else LEGACY
+            type_ = DYNAMIC_FEE if call.gas_price is None else legacy
+        gas = call.gas
+        if gas is None:
+            unpriced = replace(call, gas_price=None, max_fee=None, max_tip=None)
+            gas = self.estimate_gas(unpriced, "pending", timeout=timeout)
+        base_fee = self.next_base_fee()
+        if type_ == DYNAMIC_FEE and call.gas_price is None:
+            tip = min(SUGGESTED_TIP, call.max_fee or SUGGESTED_TIP) if call.max_tip is None else call.max_tip
+            fee = 2 * base_fee + tip if call.max_fee is None else call.max_fee
+        else:
+            fee = tip = base_fee + SUGGESTED_TIP if call.gas_price is None else call.gas_price
+        return Payload(
+            type=type_,
+            chain_id=self.chain_id,
+            nonce=self.nonce(call.origin, "pending") if call.nonce is None else call.nonce,
+            max_fee=U256(fee),
+            max_tip=U256(tip),
+            gas_limit=gas,
+            to=call.to,
+            value=call.value,
+            data=call.data,
+            access_list=call.access_list or (),
+        )
 
     def send_from(self, call: Call, *, timeout: float | None = None) -> Bytes32:
         """Fill a transaction, sign it with the node's key or for an impersonated sender, and take it.
 
-        Raise NotAuthorised where there is neither, or TransactionRefused.
+        Raise NotAuthorised where there is neither, ExecutionFailed like `fill`, or TransactionRefused.
         """
-        raise NotImplementedError
+        sender = call.origin
+        if sender not in self.wallet and not self.is_impersonated(sender):
+            raise NotAuthorised(f"unknown account: no key for {sender}, and it is not impersonated")
+        with self._lock:
+            payload = self.fill(call, timeout=timeout)
+            if sender in self.wallet:
+                return self.submit(self.wallet.sign(payload, sender))
+            return self.submit(SignedTransaction.impersonated(payload, sender))
 
     def drop(self, transaction_hash: Bytes32) -> bool:
         """Remove a waiting transaction; tell whether there was one."""
-        raise NotImplementedError
+        with self._lock:
+            return self._pool.remove(transaction_hash) is not None
 
     def drop_all(self) -> None:
         """Remove all waiting transactions."""
-        raise NotImplementedError
+        with self._lock:
+            self._pool.clear()
 
     # Mining
 
     @property
     def automine(self) -> bool:
         """Whether every transaction gets a block at once."""
-        raise NotImplementedError
+        return self._automine
 
     def set_automine(self, on: bool) -> None:  # noqa: FBT001  # the switch is the argument
         """Switch automine; switched on, what waits is mined."""
-        raise NotImplementedError
+        with self._lock:
+            self._automine = on
+            if on:
+                self._mine_waiting(None)
 
     def mine(self, count: int = 1, interval: int | None = None) -> Block:
         """Make blocks of what waits, `interval` seconds apart if given, and return the last."""
-        raise NotImplementedError
+        with self._lock:
+            head, settings, blocks = self._head, self._settings, draft()
+            told: list[tuple[Block, tuple[Outcome, ...]]] = []
+            built = None
+            for index in range(count):
+                if index and interval is not None:
+                    settings = replace(settings, next_timestamp=head.header.timestamp + interval)
+                built = self._build(head, settings, self._pool)
+                settings = settings.after(built.block.header, self._clock())
+                head = Head(built.block.header, built.after)
+                self._add(blocks, built)
+                told.append((built.block, built.outcomes))
+                if built.block.transactions or built.refused or len(told) == _BATCH or index == count - 1:
+                    self._write(blocks, head, settings, built)
+                    self._tell(told)
+                    blocks, told = draft(), []
+            return self.block() if built is None else built.block
+
+    def _mine_waiting(self, wanted: SignedTransaction | None) -> None:
+        """Make blocks until nothing that waits can be in one; raise TransactionRefused if the wanted one cannot."""
+        while len(self._pool):
+            built = self._build(self._head, self._settings, self._pool)
+            if built.block.transactions:
+                blocks = draft()
+                self._add(blocks, built)
+                settings = self._settings.after(built.block.header, self._clock())
+                self._write(blocks, Head(built.block.header, built.after), settings, built)
+                self._tell([(built.block, built.outcomes)])
+            else:
+                # The state was not changed, but has handed its accounts on.
+                self._head = Head(self._head.header, built.after)
+                self._forget_refused(built)
+            for tx, why in built.refused:
+                if wanted is not None and tx.hash == wanted.hash:
+                    raise TransactionRefused(why)
+            if not built.block.transactions and not built.refused:
+                return
+
+    @staticmethod
+    def _add(changes: Draft, built: Built) -> None:
+        _merge(changes, built.changes)
+        put_block(changes, built.block, built.outcomes)
+        put_head(changes, built.block.number, built.after.root)
+
+    def _write(self, changes: Draft, head: Head, settings: Settings, built: Built) -> None:
+        """Write blocks in one piece; from then on they are the chain."""
+        if settings != self._settings:
+            changes[Table.META][SETTINGS] = settings.encode()
+        self.database.write(changes)
+        self._head, self._settings = head, settings
+        for tx in built.block.transactions:
+            self._pool.remove_below(tx.sender, tx.nonce + 1)
+        self._forget_refused(built)
+
+    def _forget_refused(self, built: Built) -> None:
+        for tx, _ in built.refused:
+            self._pool.remove(tx.hash)
+
+    def _tell(self, blocks: list[tuple[Block, tuple[Outcome, ...]]]) -> None:
+        if self.events.wants_blocks:
+            for block, outcomes in blocks:
+                self.events.block(block, receipts_of(block, outcomes))
 
     # Time, fees and block fields
 
     def increase_time(self, seconds: int) -> int:
         """Move the clock ahead and return by how many seconds it is ahead in all."""
-        raise NotImplementedError
+        with self._lock:
+            offset = self._settings.time_offset + seconds
+            self._set(time_offset=offset)
+            return offset
 
     def set_time(self, timestamp: int) -> int:
         """Set the clock, Unix seconds, and return the difference to the machine's."""
-        raise NotImplementedError
+        with self._lock:
+            offset = timestamp - int(self._clock())
+            self._set(time_offset=offset)
+            return offset
 
     def set_next_timestamp(self, timestamp: int) -> None:
         """Set the next block's time; raise ChainError if it is not above the last block's."""
-        raise NotImplementedError
+        with self._lock:
+            if timestamp <= self.head.timestamp:
+                raise ChainError(
+                    f"Timestamp error: {timestamp} is lower than or equal to previous block's timestamp "
+                    f"{self.head.timestamp}"
+                )
+            self._set(next_timestamp=timestamp)
 
     def set_block_interval(self, seconds: int | None) -> None:
         """Have every block so many seconds after the one before; None lets the clock decide again."""
-        raise NotImplementedError
+        self._set(block_interval=seconds)
 
     def set_next_base_fee(self, fee: int) -> None:
         """Set the next block's base fee."""
-        raise NotImplementedError
+        self._set(next_base_fee=fee)
 
     def set_gas_limit(self, gas: Gas) -> None:
         """Set the gas limit of the blocks to come."""
-        raise NotImplementedError
+        self._set(gas_limit=gas)
 
     def set_coinbase(self, address: Address) -> None:
         """Set who gets the priority fees of the blocks to come."""
-        raise NotImplementedError
+        self._set(coinbase=address)
 
     def set_next_mix_hash(self, value: Bytes32) -> None:
         """Set the next block's mix hash, which clients know as prevRandao."""
-        raise NotImplementedError
+        self._set(next_mix_hash=value)
+
+    @property
+    def settings(self) -> Settings:
+        """What is set of the blocks to come."""
+        return self._settings
+
+    def _set(self, **fields: object) -> None:
+        with self._lock:
+            settings = replace(self._settings, **fields)  # type: ignore[arg-type]
+            self.database.write({Table.META: {SETTINGS: settings.encode()}})
+            self._settings = settings
 
     # Impersonation
 
     def impersonate(self, address: Address) -> None:
         """Let transactions of this sender in without a signature."""
-        raise NotImplementedError
+        with self._lock:
+            self._impersonated |= {address}
 
     def stop_impersonating(self, address: Address) -> None:
         """Ask for the signatures of this sender again."""
-        raise NotImplementedError
+        with self._lock:
+            self._impersonated -= {address}
 
     def set_auto_impersonate(self, on: bool) -> None:  # noqa: FBT001  # the switch is the argument
         """Let transactions of all senders in without a signature, or no longer."""
-        raise NotImplementedError
+        self._auto_impersonate = on
 
     def is_impersonated(self, address: Address) -> bool:
         """Tell whether this sender needs no signature."""
-        raise NotImplementedError
+        return self._auto_impersonate or address in self._impersonated
 
     # The state of the last block
 
     def set_balance(self, address: Address, balance: U256) -> None:
         """Give an account a balance, from now on and in the state of the last block."""
-        raise NotImplementedError
+        with self._lock:
+            before, created = self._account(address)
+            self._change(address, AccountDiff(created=created, balance=Change(before.balance, balance)))
 
     def set_nonce(self, address: Address, nonce: int) -> None:
-        """Give an account a nonce; raise ChainError below its present one."""
-        raise NotImplementedError
+        """Give an account a nonce; raise ChainError below its present one or beyond the last."""
+        with self._lock:
+            before, created = self._account(address)
+            if not before.nonce <= nonce <= MAX_NONCE:
+                raise ChainError(f"nonce {nonce} must be from the account's, {before.nonce}, to {MAX_NONCE}")
+            self._change(address, AccountDiff(created=created, nonce=Change(before.nonce, nonce)))
+            self._pool.remove_below(address, nonce)
 
     def set_code(self, address: Address, code: bytes) -> None:
         """Give an account code."""
-        raise NotImplementedError
+        with self._lock:
+            before, created = self._account(address)
+            old = self._head.world.code(before.code_hash)
+            self._change(address, AccountDiff(created=created, code=Change(old, code)))
 
     def set_storage(self, address: Address, key: Bytes32, value: Bytes32) -> None:
         """Write a slot."""
-        raise NotImplementedError
+        with self._lock:
+            _, created = self._account(address)
+            old = self._head.world.storage(address, key)
+            self._change(address, AccountDiff(created=created, slots={key: Change(old, value)}))
+
+    def _account(self, address: Address) -> tuple[Account, bool]:
+        """Return the account as it is, and whether a change has to make it."""
+        found = self._head.world.account(address)
+        return found or NO_ACCOUNT, found is None
+
+    def _change(self, address: Address, diff: AccountDiff) -> None:
+        self._apply(Diff({address: diff}))
+
+    def _apply(self, diff: Diff) -> None:
+        """Change the state of the last block; its header keeps the root that it had."""
+        header = self.head
+        world, changes = self._head.world.changed(diff)
+        put_head(changes, header.number, world.root)
+        self.database.write(changes)
+        self._head = Head(header, world)
 
     # Rewinding
 
     def snapshot(self) -> int:
         """Remember the chain, its pool and its settings, and return a handle."""
-        raise NotImplementedError
+        with self._lock:
+            handle = self._next_snapshot
+            self._next_snapshot += 1
+            self._snapshots[handle] = _Snapshot(
+                self.head, self._head.world.root, self._pool.copy(), self._settings, self._impersonated, self._automine
+            )
+            return handle
 
     def revert(self, snapshot: int) -> bool:
         """Go back; handles from this one on are used up. Tell whether there was such a handle."""
-        raise NotImplementedError
-
-    def reset(self, genesis: Genesis | None = None) -> None:
-        """Begin anew, with the same genesis or another."""
-        raise NotImplementedError
+        with self._lock:
+            kept = self._snapshots.get(snapshot)
+            self._snapshots = {handle: each for handle, each in self._snapshots.items() if handle < snapshot}
+            if kept is None:
+                return False
+            self._go_back(kept.head.number, kept.root, kept.settings)
+            self._pool, self._impersonated, self._automine = kept.pool, kept.impersonated, kept.automine
+            return True
 
     def rollback(self, depth: int = 1) -> Header:
-        """Remove the last blocks and return the header that is the last now; raise ChainError beyond the first."""
-        raise NotImplementedError
+        """Remove the last blocks and return the header that is the last now; raise ChainError beyond the first.
+
+        What waits stays; snapshots of what is removed are used up.
+        """
+        with self._lock:
+            number = self.head.number - depth
+            if number < 0:
+                raise ChainError(f"cannot remove {depth} blocks, there are {self.head.number} after the first")
+            self._go_back(number, self.state(number).root, self._settings)
+            self._snapshots = {handle: each for handle, each in self._snapshots.items() if each.head.number <= number}
+            return self.head
+
+    def _go_back(self, number: int, root: Bytes32, settings: Settings) -> None:
+        changes = draft()
+        for removed in range(number + 1, self.head.number + 1):
+            self._archive.take_out(changes, removed)
+        put_head(changes, number, root)
+        changes[Table.META][SETTINGS] = settings.encode()
+        self.database.write(changes)
+        self._settings = settings
+        self._head = self._found_head()
+
+    def reset(self, genesis: Genesis | None = None) -> None:
+        """Begin anew with a genesis, None for the wallet's accounts with 10,000 coins each; nothing waits then."""
+        genesis = genesis or self._usual_genesis()
+        with self._lock:
+            changes = draft()
+            for number in range(self.head.number + 1):
+                self._archive.take_out(changes, number)
+            changes[Table.META][SETTINGS] = None
+            self._begin(self.database.store, genesis, self.ruleset, changes)
+            self._machine = replace(self._machine, chain_id=genesis.chain_id)
+            self._pool.clear()
+            self._snapshots = {}
+            self._impersonated = frozenset()
+            self._head = self._found_head()
+            self._settings = Settings.of(self.database.store, self.head)
 
     # Dumps
 
     def dump(self) -> bytes:
         """Return the state of the last block, and which block that is, as gzipped JSON."""
-        raise NotImplementedError
+        head = self._head
+        return dump.dump(head.world, head.header.number)
 
     def load(self, dumped: bytes) -> None:
-        """Add the accounts of a dump to the state of the last block; raise ChainError if it is none."""
-        raise NotImplementedError
+        """Make the accounts of a dump what they were, in the state of the last block; or raise ChainError."""
+        accounts: Mapping[Address, GenesisAccount] = dump.parse(dumped)
+        with self._lock:
+            self._apply(dump.loading(self._head.world, accounts))
+            for sender in self._pool.senders():
+                self._pool.remove_below(sender, self.nonce(sender))
 
     def close(self) -> None:
-        """End the helper threads; the store stays open."""
-        raise NotImplementedError
+        """Keep what waits in the store and end the helper threads; the store stays open."""
+        with self._lock:
+            changes = draft()
+            store = self.database.store
+            for key, _ in store.items(Table.POOL):
+                changes[Table.POOL][key] = None
+            for index, tx in enumerate(self._pool.transactions()):
+                changes[Table.POOL][index.to_bytes(4, "big")] = tx.sender + tx.raw
+            store.write(changes)
+        super().close()
 
 
-NO_SENDER = ZERO_ADDRESS
-"""Who sends a call that names nobody."""
+def _merge(changes: Draft, more: Draft) -> None:
+    for table, rows in more.items():
+        changes[table].update(rows)
