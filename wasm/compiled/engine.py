@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ class CompiledEngine:
         self.interruptible = interruptible
         self._engines: dict[str, wasmtime.Engine] = {}
         self._linkers: OrderedDict[tuple[str, int], Linker] = OrderedDict()
+        self._making = threading.Lock()
 
     @cached_property
     def identity(self) -> str:
@@ -60,9 +62,10 @@ class CompiledEngine:
 
     def engine(self, optimisation: str) -> wasmtime.Engine:
         """Return the library's engine of an optimisation level."""
-        if optimisation not in self._engines:
-            self._engines[optimisation] = native.make_engine(optimisation, interruptible=self.interruptible)
-        return self._engines[optimisation]
+        with self._making:
+            if optimisation not in self._engines:
+                self._engines[optimisation] = native.make_engine(optimisation, interruptible=self.interruptible)
+            return self._engines[optimisation]
 
     def interrupt(self) -> None:
         """End every run that is under way on this engine; those that begin later are not touched."""
@@ -94,13 +97,14 @@ class CompiledEngine:
 
     def linker(self, optimisation: str, imports: Imports) -> Linker:
         """Return a linker with the host functions of a mapping; the last few mappings are remembered."""
-        key = (optimisation, id(imports))
-        linker = self._linkers.get(key)
-        if linker is None or linker.imports is not imports:
-            linker = self._linkers[key] = Linker(self.engine(optimisation), imports)
-            if len(self._linkers) > 8:
-                self._linkers.popitem(last=False)
-        return linker
+        key, engine = (optimisation, id(imports)), self.engine(optimisation)
+        with self._making:
+            linker = self._linkers.get(key)
+            if linker is None or linker.imports is not imports:
+                linker = self._linkers[key] = Linker(engine, imports)
+                if len(self._linkers) > 8:
+                    self._linkers.popitem(last=False)
+            return linker
 
 
 class Linker:
@@ -196,6 +200,25 @@ class Shape:
         )
 
 
+class Linked:
+    """A module linked to host functions: whoever instantiates it holds it, whatever other threads link meanwhile."""
+
+    __slots__ = ("linker", "pointer")
+
+    def __init__(self, linker: Linker, module: CompiledModule) -> None:
+        self.linker = linker
+        self.pointer = 0
+        pointer = ctypes.c_void_p()
+        error = native.instantiate_pre(linker.pointer, module.pointer, ctypes.addressof(pointer))
+        if error:
+            raise Unlinkable(native.error_text(error))
+        self.pointer = pointer.value or 0
+
+    def __del__(self) -> None:
+        if self.pointer:
+            native.instance_pre_delete(self.pointer)
+
+
 class CompiledModule:
     """A compiled module."""
 
@@ -204,11 +227,7 @@ class CompiledModule:
         self.code = code
         self.pointer = native.address(code.ptr())
         self.shape = shape
-        self._pre: tuple[Linker, int] | None = None
-
-    def __del__(self) -> None:
-        if self._pre is not None:
-            native.instance_pre_delete(self._pre[1])
+        self._pre: Linked | None = None
 
     def artefact(self) -> bytes:
         """Return the compiled code behind its shape."""
@@ -234,18 +253,19 @@ class CompiledModule:
                 raise Unlinkable(f"unknown import {'.'.join(name)}")
         store = beside.store if isinstance(beside, CompiledInstance) else None
         shared = store is not None
+        linked = None if shared else self._linked(imports)
         instance = CompiledInstance(self, store or Store(self.engine, self.shape.optimisation), gas, stack, context)
         trap = ctypes.c_void_p()
         previous, current.instance = current.instance, instance
         try:
-            if shared:
+            if linked is None:
                 externs = self._externs(instance.store, given)
                 error = native.instance_new(
                     instance.store.context, self.pointer, externs, len(given), instance.address, ctypes.addressof(trap)
                 )
             else:
                 error = native.pre_instantiate(
-                    self._prepared(imports), instance.store.context, instance.address, ctypes.addressof(trap)
+                    linked.pointer, instance.store.context, instance.address, ctypes.addressof(trap)
                 )
         finally:
             current.instance = previous
@@ -258,18 +278,12 @@ class CompiledModule:
             instance.run(emission.START, FuncType(), ())
         return instance
 
-    def _prepared(self, imports: Imports) -> int:
-        """Return the module linked to a mapping of host functions."""
-        if self._pre is None or self._pre[0].imports is not imports:
-            linker = self.engine.linker(self.shape.optimisation, imports)
-            pointer = ctypes.c_void_p()
-            error = native.instantiate_pre(linker.pointer, self.pointer, ctypes.addressof(pointer))
-            if error:
-                raise Unlinkable(native.error_text(error))
-            if self._pre is not None:
-                native.instance_pre_delete(self._pre[1])
-            self._pre = (linker, pointer.value or 0)
-        return self._pre[1]
+    def _linked(self, imports: Imports) -> Linked:
+        """Return the module linked to a mapping of host functions; the last one is kept."""
+        linked = self._pre
+        if linked is None or linked.linker.imports is not imports:
+            linked = self._pre = Linked(self.engine.linker(self.shape.optimisation, imports), self)
+        return linked
 
     def _externs(self, store: Store, given: Sequence[Any]) -> Any:
         """Return imports as the library takes them, host functions made in the store."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -199,3 +200,25 @@ except MemoryError:
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "fault", done.stdout + done.stderr
+
+
+def test_an_engine_that_several_threads_use_first() -> None:
+    """Each links the same modules to a host function of its own, over and over."""
+    for _ in range(5):
+        engine, barrier = CompiledEngine(), threading.Barrier(4)
+        loaded: list[Loaded] = []
+        right: list[bool] = []
+
+        def use(number: int) -> None:
+            imports = {("h", "f"): HostFunction(TYPE, lambda *_: number)}
+            barrier.wait()  # noqa: B023  # the threads end within the round
+            loaded.append(load(CALLS, engine))  # noqa: B023
+            right.extend(each.instantiate(imports).invoke("run", 1, 2) == (number,) for each in loaded * 5)  # noqa: B023
+
+        threads = [threading.Thread(target=on_fresh_thread, args=(engine, partial(use, n))) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(right) >= 4 * 5
+        assert all(right)
