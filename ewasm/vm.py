@@ -74,11 +74,11 @@ class EwasmVM:
         trace: Callable[[Message], Tracer | None] | None = None,
         on_failure: Callable[[Message, Reason], None] | None = None,
     ) -> Self:
-        """Return this machine with these listeners in place of its own; all else is shared, prepared code too."""
+        """Return this machine with listeners in place of its own; all else is shared, prepared code too."""
         if trace and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         other = copy(self)
-        other._trace, other._on_failure = trace, on_failure  # noqa: SLF001  # a copy of this very object
+        other._trace, other._on_failure = trace or self._trace, on_failure or self._on_failure  # noqa: SLF001  # a copy of this very object
         return other
 
     @property

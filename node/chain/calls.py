@@ -142,6 +142,8 @@ class CallSite:
         high = self._affordable(call, min(call.gas or self.header.gas_limit, self.header.gas_limit))
         view = _Once(self.view)
         first = self._run(call, high, view)
+        if first.result.status is Status.OUT_OF_GAS:
+            raise ExecutionFailed(f"out of gas: gas required exceeds allowance ({high})", first.result)
         if first.reason is not None:
             raise ExecutionFailed(first.reason, first.result)
         low = intrinsic_gas(call.data, self.machine.ruleset, call.access_list or (), create=call.to is None) - 1
@@ -227,7 +229,10 @@ def explain(result: Result, reason: Reason | None = None) -> str | None:
     if isinstance(reason, Finding):
         return f"contract refused: {reason.message}"
     what = result.status.name.lower().replace("_", " ")
-    return what if reason is None or str(reason).lower() in ("", what) else f"{what}: {reason}"
+    why = "" if reason is None else str(reason)
+    if why.startswith(what):
+        return why
+    return f"{what}: {why}" if why else what
 
 
 class _Once:

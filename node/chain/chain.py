@@ -29,7 +29,7 @@ from node.chain.errors import (
 from node.chain.events import Events
 from node.chain.fees import SUGGESTED_TIP
 from node.chain.genesis import BALANCE, Genesis
-from node.chain.identity import IDENTITY, Identity
+from node.chain.identity import Identity
 from node.chain.overlay import Overlay
 from node.chain.pool import Pool, PoolContent, PoolLimits
 from node.chain.reader import Head, Reader, Tag
@@ -137,7 +137,7 @@ class Chain(Reader):
         block = Block(genesis.header(world.root, int(self._clock())))
         put_block(changes, block, ())
         put_head(changes, 0, world.root)
-        changes[Table.META][IDENTITY] = Identity(genesis.chain_id, genesis.digest, ruleset.name, ruleset.hash).encode()
+        changes[Table.META].update(Identity(genesis.chain_id, genesis.digest, ruleset.name, ruleset.hash).rows())
         store.write(changes)
 
     # What waits
@@ -324,7 +324,7 @@ class Chain(Reader):
                 head = Head(built.block.header, built.after)
                 self._add(blocks, built)
                 told.append((built.block, built.outcomes))
-                if built.block.transactions or built.refused or len(told) == _BATCH or index == count - 1:
+                if len(self._pool) or len(told) == _BATCH or index == count - 1:
                     self._write(blocks, head, settings, built)
                     self._tell(told)
                     blocks, told = draft(), []

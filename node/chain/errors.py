@@ -6,15 +6,18 @@ apart by it; numbers follow. `code` is the one of JSON-RPC.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Final
 
-from evmc import Result
+from evmc import Result, Status
+
+REVERTED: Final = 3
+"""The code of JSON-RPC for a revert, after which clients decode the data (geth, Anvil)."""
 
 
 class ChainError(Exception):
     """What was asked cannot be done: the message says why."""
 
-    code: ClassVar[int] = -32000
+    code: int = -32000
 
 
 class UnknownBlock(ChainError):
@@ -105,3 +108,5 @@ class ExecutionFailed(ChainError):
     def __init__(self, message: str, result: Result) -> None:
         super().__init__(message)
         self.result = result
+        if result.status is Status.REVERT:
+            self.code = REVERTED

@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from ewasm.ruleset import Ruleset
+from node.chain.archive import HEAD
 from node.chain.errors import UnusableChain
 from state import Store, Table
 
 IDENTITY: Final = b"chain"
 """The key of META with a chain's identity in JSON."""
+
+RULESET: Final = b"ruleset"
+"""The key of META with name and hash of the ruleset, as in every state directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +27,24 @@ class Identity:
     ruleset: str
     ruleset_hash: str
 
-    def encode(self) -> bytes:
-        """Return the row of META."""
-        return json.dumps(asdict(self)).encode()
+    def rows(self) -> dict[bytes, bytes | None]:
+        """Return the rows of META: the chain's, and the ruleset's for whoever reads the states only."""
+        ruleset = {"name": self.ruleset, "hash": self.ruleset_hash}
+        return {IDENTITY: json.dumps(asdict(self)).encode(), RULESET: json.dumps(ruleset).encode()}
 
     @classmethod
     def find(cls, store: Store) -> Self | None:
         """Return what is in a store, None if no chain is; raise UnusableChain if it cannot be read."""
         row = store.get(Table.META, IDENTITY)
+        last = store.last(Table.ROOTS)
         if row is None:
+            if last is not None:
+                raise UnusableChain("the store holds states without a chain, as `ewasm deploy` makes; give another one")
             return None
+        if last is not None and last[0] > (store.get(Table.META, HEAD) or b"")[: len(last[0])]:
+            raise UnusableChain(
+                "the store holds states after the last block, made by another command; give another one"
+            )
         try:
             return cls(**json.loads(row))
         except (ValueError, TypeError) as error:
