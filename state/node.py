@@ -87,6 +87,18 @@ def decode_node(encoded: bytes) -> Node:
     raise CodecError(f"neither leaf, extension nor branch: a list of {len(items)} items")
 
 
+def follow(node: Node, path: str, depth: int) -> tuple[Reference, int]:
+    """Return what a node, `depth` nibbles down the path, has for the rest of it, and how far down that is.
+
+    It is `NOTHING` where the path ends, at this node or in the void.
+    """
+    if isinstance(node, Branch):
+        return (NOTHING if depth == len(path) else node.children[int(path[depth], 16)]), depth + 1
+    if isinstance(node, Extension) and path.startswith(node.path, depth):
+        return node.child, depth + len(node.path)
+    return NOTHING, depth
+
+
 def _check_embedded(item: bytes) -> None:
     """Raise CodecError unless a reference is a node that is short enough to stand in its parent."""
     if len(item) >= HASH_REFERENCE - 1:

@@ -29,6 +29,7 @@ from state.node import (
     Reference,
     decode_node,
     encode_node,
+    follow,
 )
 from state.store import Draft, Table, draft
 
@@ -82,6 +83,22 @@ class Trie:
             else:
                 return node.value if path[depth:] == node.path else None
         return None
+
+    def proof(self, key: bytes) -> tuple[bytes, ...]:
+        """Return what proves the key's value or that it has none: `state.proof.verify` reads it.
+
+        These are the nodes on the way to the key, from the root, in RLP; one that is shorter than 32 bytes stands in
+        its parent and is not listed.
+        """
+        self.root()
+        nodes: list[bytes] = []
+        path, depth, child = key.hex(), 0, self._top()
+        while child != NOTHING:
+            node = self._load(child, path[:depth])
+            if len(child) == HASH_REFERENCE:
+                nodes.append(encode_node(node))
+            child, depth = follow(node, path, depth)
+        return tuple(nodes)
 
     def set(self, key: bytes, value: bytes) -> None:
         """Give the key a value; an empty one deletes it."""
