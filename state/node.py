@@ -81,6 +81,8 @@ def decode_node(encoded: bytes) -> Node:
         path, is_leaf = decode_hex_prefix(decode_string(items[0]))
         if is_leaf:
             return Leaf(path, decode_string(items[1]))
+        if not path:
+            raise CodecError("an extension without a path")
         if len(items[1]) != HASH_REFERENCE or items[1][0] != HASH_PREFIX[0]:
             _check_embedded(items[1])
         return Extension(path, items[1])

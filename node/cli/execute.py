@@ -89,23 +89,14 @@ def run(
     """  # noqa: D301  # \b is click's
     given = Options(**options)
     call_input, signature = call_data(data, sig, arguments)
-    code = read_code(file)
-    sender = given.sender or defaults.SENDER
-    contract = address or create_address(sender, 0)
-    accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
-    if contract == sender:
-        raise click.UsageError("--address and --sender must differ")
-    contracts = system_contracts(given.ruleset)
-    if contract in contracts:
-        raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
-    world = WorldState.genesis(Database(), accounts)
-    message = Message(
-        gas=given.gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=given.value
+    world, message, block = placed(
+        read_code(file), call_input, given.ruleset, given.gas, given.value, given.sender, address
     )
     with _machine(given) as machine:
         journal = Journal(world)
-        block = replace(defaults.block(1, given.gas), origin=sender)
-        host = NodeHost(journal, block, machine.vm, given.ruleset, contracts, lambda _number: None)
+        context = replace(block, origin=message.sender)
+        contracts = system_contracts(given.ruleset)
+        host = NodeHost(journal, context, machine.vm, given.ruleset, contracts, lambda _number: None)
         result = host.call(message)
         logs = journal.logs
         diff = journal.finish()
@@ -119,6 +110,28 @@ def run(
             error=machine.error(result),
         )
     _finish(outcome, signature, as_json=given.as_json)
+
+
+def placed(
+    code: bytes,
+    call_input: bytes,
+    ruleset: Ruleset,
+    gas: Gas,
+    value: U256,
+    sender: Address | None,
+    address: Address | None,
+) -> tuple[WorldState, Message, TxContext]:
+    """Return a fresh state with code placed in it, the message that calls it, and the block it runs in."""
+    sender = sender or defaults.SENDER
+    contract = address or create_address(sender, 0)
+    if contract == sender:
+        raise click.UsageError("--address and --sender must differ")
+    if contract in system_contracts(ruleset):
+        raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
+    accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
+    world = WorldState.genesis(Database(), accounts)
+    message = Message(gas=gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=value)
+    return world, message, defaults.block(1, gas)
 
 
 @click.command()
@@ -211,7 +224,7 @@ class _Machine:
         self.vm = EwasmVM(
             given.ruleset,
             make_engine(given.engine),
-            cache=CodeCache(artefacts=_artefacts(given)),
+            cache=CodeCache(artefacts=artefacts(given.cache, no_cache=given.no_cache)),
             trace=_tracing(trace) if trace is not None else None,
             on_failure=self._note,
             debug=(lambda text: click.echo(f"debug: {text}", err=True)) if given.debug else None,
@@ -250,16 +263,16 @@ _WORDS = {
 }
 
 
-def _artefacts(given: Options) -> ArtefactStore | None:
+def artefacts(cache: Path | None, *, no_cache: bool) -> ArtefactStore | None:
     """Return where compiled code is kept, None if nowhere; a directory that the user names must be usable."""
-    if given.no_cache:
+    if no_cache:
         return None
-    directory = given.cache or default_directory()
+    directory = cache or default_directory()
     if directory is None:
         return None
     store = ArtefactStore(directory)
-    if given.cache is not None and not store.usable:
-        raise InputError(f"{given.cache}: cannot be a cache: it must be yours and writable by nobody else")
+    if cache is not None and not store.usable:
+        raise InputError(f"{cache}: cannot be a cache: it must be yours and writable by nobody else")
     return store
 
 

@@ -84,6 +84,8 @@ def test_the_example_of_each_command_works(name: str, tmp_path: Path, monkeypatc
     shutil.copy(COUNTER, "contract.wasm")
     if name == "call":
         assert run(*example("deploy")).status == 0
+    if name == "verify":
+        assert run(*example("witness")).status == 0
     if name in ("statetest", "spectest"):
         folder, file = {
             "statetest": ("ewasm-state-tests", "useGas.json"),
