@@ -45,7 +45,7 @@ MAX_WITNESS: Final = 64 << 20
 @click.command()
 @click.argument("target")
 @input_options
-@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--state", "folder", type=click.Path(file_okay=False, path_type=Path), help="Directory of the state.")
 @click.option("--address", type=AddressParam(), help="Address of FILE's contract.  [default: the sender's first]")
 @value_option

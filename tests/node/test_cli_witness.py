@@ -256,7 +256,7 @@ def test_rulesets(added: Path, tmp_path: Path) -> None:
 
 def test_usage(added: Path, chain: Path, tmp_path: Path) -> None:
     out = ("-o", tmp_path / "w.json")
-    assert "Missing option '--output' / '-o'" in refused("witness", COUNTER)
+    assert "Missing option '-o' / '--output'" in refused("witness", COUNTER)
     assert "Missing argument 'TARGET'" in refused("witness", *out)
     assert "Missing argument 'FILE'" in refused("verify")
     assert "No such file or directory" in refused("verify", tmp_path / "nothing.json")
