@@ -175,7 +175,7 @@ def check_ruleset(witness: Witness, ruleset: Ruleset) -> None:
     """Raise WitnessError unless the witness was made with this ruleset, prices and all."""
     if witness.ruleset_hash != ruleset.hash:
         raise WitnessError(
-            f"made with ruleset {witness.ruleset} ({witness.ruleset_hash[:12]}), not with {ruleset.name}"
+            f"made with ruleset {witness.ruleset:.80} ({witness.ruleset_hash[:12]}), not with {ruleset.name}"
             f" ({ruleset.hash[:12]}): prices or limits differ, so nothing can be said"
         )
 
@@ -193,7 +193,7 @@ def verify(witness: Witness, vm: EwasmVM) -> Verdict:
     def block_hash(number: int) -> Bytes32 | None:
         asked.add(number)
         if number not in witness.block_hashes:
-            raise MissingBlockHash(f"the hash of block {number} is missing")
+            raise MissingBlockHash(f"block hash {number} is missing")
         return witness.block_hashes[number]
 
     try:
@@ -204,12 +204,23 @@ def verify(witness: Witness, vm: EwasmVM) -> Verdict:
         return Verdict(None, (f"the root before is no state's: {error}",))
     except InvalidTransaction as error:
         return Verdict(None, (f"{error}: such a transaction cannot be executed",))
-    spare = [
-        *(f"node {digest} is not needed" for digest in store.unread(Table.NODES)),
-        *(f"code {digest} is not needed" for digest in store.unread(Table.CODE)),
-        *(f"the hash of block {number} is not needed" for number in witness.block_hashes if number not in asked),
-    ]
-    return Verdict(found, (*_differences(witness.claim, found), *spare))
+    return Verdict(
+        found,
+        (
+            *_differences(witness.claim, found),
+            *_spare("node", store.unread(Table.NODES)),
+            *_spare("code", store.unread(Table.CODE)),
+            *_spare("block hash", [number for number in witness.block_hashes if number not in asked]),
+        ),
+    )
+
+
+def _spare(kind: str, unread: Sequence[object]) -> Iterator[str]:
+    """Yield what nothing reads, in one text however much it is."""
+    if len(unread) == 1:
+        yield f"{kind} {unread[0]} is not needed"
+    elif unread:
+        yield f"{kind} {unread[0]} is not needed, and {len(unread) - 1:,} more"
 
 
 def _differences(claim: Execution, found: Execution) -> Iterator[str]:

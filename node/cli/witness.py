@@ -41,6 +41,9 @@ from node.witnessfile import dump, parse
 MAX_WITNESS: Final = 64 << 20
 """Bytes of a witness that is read."""
 
+_SHOWN: Final = 64
+"""Bytes of an output that are shown."""
+
 
 @click.command()
 @click.argument("target")
@@ -192,7 +195,7 @@ def _summary(given: Witness) -> dict[str, Any]:
 
 
 def _rows(given: Witness) -> Iterator[tuple[str, str]]:
-    yield "ruleset", f"{given.ruleset} ({given.ruleset_hash[:12]})"
+    yield "ruleset", f"{given.ruleset:.80} ({given.ruleset_hash[:12]})"
     yield "block", f"{given.block.number} of chain {given.block.chain_id}"
     yield "nodes", f"{len(given.nodes):,}, {sum(map(len, given.nodes.values())):,} bytes"
     yield "codes", f"{len(given.codes):,}, {sum(map(len, given.codes.values())):,} bytes"
@@ -203,5 +206,6 @@ def _rows(given: Witness) -> Iterator[tuple[str, str]]:
 
 
 def _claim(outcome: Outcome) -> str:
+    output = f"output 0x{outcome.output.hex()}" if len(outcome.output) <= _SHOWN else f"{len(outcome.output):,} bytes"
     logs = f", {len(outcome.logs)} logs" if outcome.logs else ""
-    return f"{outcome.status.name}, gas used {outcome.gas_used:,}, output 0x{outcome.output.hex()}{logs}"
+    return f"{outcome.status.name}, gas used {outcome.gas_used:,}, {output}{logs}"

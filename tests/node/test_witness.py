@@ -294,9 +294,9 @@ def test_hashes_of_ancestors(engine: Engine) -> None:
     assert witness.block_hashes == {990: None, 999: known[999]}
     assert witness.claim.outcomes[0].output == known[999] + b"\1\0\0\0"
     confirmed(witness, vm)
-    assert refuted(replace(witness, block_hashes={990: None}), vm) == "the hash of block 999 is missing"
+    assert refuted(replace(witness, block_hashes={990: None}), vm) == "block hash 999 is missing"
     spare = {**witness.block_hashes, 5: known[5]}
-    assert refuted(replace(witness, block_hashes=spare), vm) == "the hash of block 5 is not needed"
+    assert refuted(replace(witness, block_hashes=spare), vm) == "block hash 5 is not needed"
     wrong = {**witness.block_hashes, 999: known[5]}
     assert refuted(replace(witness, block_hashes=wrong), vm).startswith("step 0, output: 0x0707")
 
@@ -332,6 +332,9 @@ def test_every_entry_is_needed_and_bound(engine: Engine) -> None:
     junk = keccak256(b"junk")
     assert refuted(replace(witness, nodes={**witness.nodes, junk: b"junk"}), vm) == f"node {junk} is not needed"
     assert refuted(replace(witness, codes={**witness.codes, junk: b"junk"}), vm) == f"code {junk} is not needed"
+    many = {Bytes32.from_int(number): b"" for number in range(5_000)}
+    said = refuted(replace(witness, nodes={**witness.nodes, **many}), vm)
+    assert said == f"node {Bytes32.from_int(0)} is not needed, and 4,999 more"
 
 
 def test_places_of_missing_nodes(engine: Engine) -> None:
