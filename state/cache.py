@@ -53,6 +53,13 @@ class LeastRecentlyUsed(Generic[K, V]):
                 while self.size > bound:
                     self.size -= entries.popitem(last=False)[1][1]
 
+    def drop(self, key: K) -> None:
+        """Forget a value, if it is there."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            if entry is not None:
+                self.size -= entry[1]
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from evmc import Bytes32
@@ -118,9 +118,13 @@ class Database:
         """Make all changes in the store or, on an exception, none."""
         self.store.write(changes)
 
-    def forget(self) -> None:
-        """Drop the nodes that are kept: the next reads go to the store."""
-        self._nodes.clear()
+    def forget(self, digests: Iterable[bytes] | None = None) -> None:
+        """Drop the nodes that are kept, or those with these hashes: the next reads go to the store."""
+        if digests is None:
+            self._nodes.clear()
+            return
+        for digest in digests:
+            self._nodes.drop(digest)
 
 
 def _checked(table: Table, digest: bytes, value: bytes) -> bytes:
