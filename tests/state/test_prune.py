@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -9,8 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from state import EMPTY_ROOT, CorruptEntry, Database, MemoryStore, MissingNode, StoreError, Table, WorldState
 from state.history import UnknownRoot, latest_root, recorded_roots, world_at
+from state.lmdb import LmdbStore
 from state.prune import SWEPT, Phase, PruneError, Pruning, begin, prune, step, unfinished
 from state.store import Changes, Store
+from tests.helpers import ROOT
 from tests.state.chains import Chain
 
 
@@ -39,10 +49,13 @@ class Pruned(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.store = Failing(MemoryStore())
+        self.store = Failing(self.new_store())
         self.chain = Chain(self.store, seed=0)
         self.exact = True
         self.chain.commit()
+
+    def new_store(self) -> Store:
+        return MemoryStore()
 
     @rule(seed=st.integers(0, 1 << 30), count=st.integers(1, 4))
     def commit(self, seed: int, count: int) -> None:
@@ -112,22 +125,50 @@ class Pruned(RuleBasedStateMachine):
 
 TestPruned = Pruned.TestCase
 TestPruned.settings = settings(
-    deadline=None, max_examples=40, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, max_examples=25, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
-def chain_of(count: int, seed: int = 1) -> Chain:
-    chain = Chain(MemoryStore(), seed)
+class PrunedOnDisk(Pruned):
+    """The same on disk, where a restart opens the file anew."""
+
+    def new_store(self) -> Store:
+        self.folder = TemporaryDirectory()
+        return LmdbStore(Path(self.folder.name), create=True)
+
+    @rule()
+    def reopen(self) -> None:
+        assert isinstance(self.store.store, LmdbStore)
+        self.store.store.close()
+        self.store = Failing(LmdbStore(Path(self.folder.name)))
+        super().reopen()
+
+    def teardown(self) -> None:
+        super().teardown()
+        assert isinstance(self.store.store, LmdbStore)
+        self.store.store.close()
+        self.folder.cleanup()
+
+
+TestPrunedOnDisk = PrunedOnDisk.TestCase
+TestPrunedOnDisk.settings = settings(TestPruned.settings, max_examples=4, stateful_step_count=20)
+
+
+NewStore = Callable[[], Store]
+
+
+def chain_of(count: int, store: Store, seed: int = 1) -> Chain:
+    chain = Chain(store, seed)
     for _ in range(count):
         chain.commit()
     return chain
 
 
-@pytest.mark.parametrize("keep", [1, 3, 20])
-@pytest.mark.parametrize("size", [1, 5, 4096])
-def test_only_the_last_roots_are_left(keep: int, size: int) -> None:
-    chain = chain_of(8)
+@pytest.mark.parametrize(("keep", "size"), [(1, 1), (1, 4096), (3, 7), (20, 64)])
+def test_only_the_last_roots_are_left(new_store: NewStore, keep: int, size: int) -> None:
+    chain = chain_of(8, new_store())
     rows = {table: len(list(chain.database.store.items(table))) for table in SWEPT}
+    meta = list(chain.database.store.items(Table.META))
     seen: list[Pruning] = []
     done = prune(chain.database, keep, size=size, on_step=seen.append)
     chain.keep_last(keep)
@@ -140,20 +181,20 @@ def test_only_the_last_roots_are_left(keep: int, size: int) -> None:
     assert done.marked == left[Table.NODES]
     assert unfinished(chain.database.store) is None
     assert not seen or seen[-1].phase is Phase.CLEAN
-    assert list(chain.database.store.items(Table.META)) == []
+    assert list(chain.database.store.items(Table.META)) == meta
 
 
-def test_what_was_never_recorded_goes() -> None:
+def test_what_was_never_recorded_goes(new_store: NewStore) -> None:
     """As an import leaves it that was ended before its end."""
-    chain = chain_of(3)
-    extra = chain_of(9, seed=2)
+    chain = chain_of(3, new_store())
+    extra = chain_of(9, MemoryStore(), seed=2)
     chain.database.write({table: dict(extra.database.store.items(table)) for table in SWEPT})
     prune(chain.database, 3)
     chain.check(exact=True)
 
 
-def test_a_step_writes_once_and_no_more_than_it_may() -> None:
-    chain = chain_of(12)
+def test_a_step_writes_once_and_no_more_than_it_may(new_store: NewStore) -> None:
+    chain = chain_of(12, new_store())
     written: list[int] = []
 
     class Counting(Failing):
@@ -171,8 +212,8 @@ def test_a_step_writes_once_and_no_more_than_it_may() -> None:
     assert max(written) <= 8 * 3  # a leaf marks its node, its code and its preimage
 
 
-def test_a_pruned_state_is_gone_for_readers_too() -> None:
-    chain = chain_of(6)
+def test_a_pruned_state_is_gone_for_readers_too(new_store: NewStore) -> None:
+    chain = chain_of(6, new_store())
     old = WorldState(chain.database, chain.roots[3])
     assert list(old.accounts())
     prune(chain.database, 1)
@@ -183,8 +224,8 @@ def test_a_pruned_state_is_gone_for_readers_too() -> None:
     assert [number for number, _ in recorded_roots(chain.database.store)] == [6]
 
 
-def test_an_earlier_pruning_is_finished_first() -> None:
-    chain = chain_of(6)
+def test_an_earlier_pruning_is_finished_first(new_store: NewStore) -> None:
+    chain = chain_of(6, new_store())
     begin(chain.database, 4)
     with pytest.raises(PruneError, match="another pruning has not ended"):
         begin(chain.database, 2)
@@ -196,17 +237,17 @@ def test_an_earlier_pruning_is_finished_first() -> None:
     chain.check(exact=True)
 
 
-def test_what_cannot_be_begun() -> None:
+def test_what_cannot_be_begun(new_store: NewStore) -> None:
     with pytest.raises(PruneError, match="no root is recorded: pruning would remove everything"):
         prune(Database(), 5)
     with pytest.raises(PruneError, match="keep at least 1"):
-        prune(chain_of(2).database, 0)
+        prune(chain_of(2, new_store()).database, 0)
     with pytest.raises(PruneError, match="no pruning has begun"):
-        step(chain_of(2).database)
+        step(chain_of(2, new_store()).database)
 
 
-def test_the_empty_state_can_be_kept() -> None:
-    chain = chain_of(4)
+def test_the_empty_state_can_be_kept(new_store: NewStore) -> None:
+    chain = chain_of(4, new_store())
     chain.commit(after={})
     assert latest_root(chain.database.store) == (5, EMPTY_ROOT)
     prune(chain.database, 1)
@@ -214,9 +255,9 @@ def test_the_empty_state_can_be_kept() -> None:
 
 
 @pytest.mark.parametrize("damage", [None, b"\x80"])
-def test_a_damaged_state_is_not_swept(damage: bytes | None) -> None:
+def test_a_damaged_state_is_not_swept(new_store: NewStore, damage: bytes | None) -> None:
     """Marks that do not reach everything must not decide what goes."""
-    chain = chain_of(5)
+    chain = chain_of(5, new_store())
     store = chain.database.store
     needed = set(chain.rows[5][Table.NODES])
     root = chain.roots[5]
@@ -235,8 +276,55 @@ def test_a_damaged_state_is_not_swept(damage: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("record", [b"", b"[]", b"{}", b'{"first": 1, "phase": "rest"}', b"\xff"])
-def test_a_damaged_record_is_said_to_be(record: bytes) -> None:
-    chain = chain_of(2)
+def test_a_damaged_record_is_said_to_be(new_store: NewStore, record: bytes) -> None:
+    chain = chain_of(2, new_store())
     chain.database.write({Table.META: {b"prune": record}})
     with pytest.raises(StoreError, match="record of a pruning is damaged"):
         prune(chain.database, 1)
+
+
+PRUNE = """
+import sys
+from pathlib import Path
+from state import Database
+from state.lmdb import LmdbStore
+from state.prune import step, unfinished
+
+with LmdbStore(Path(sys.argv[1])) as store:
+    database = Database(store)
+    phase = "done" if unfinished(store) is None else ""
+    print(phase, flush=True)
+    while phase != "done":
+        phase = step(database, 8).phase
+        print(phase, flush=True)
+"""
+
+
+def test_a_process_that_is_killed_while_it_prunes(tmp_path: Path) -> None:
+    """Again and again, with commits between; whatever was killed, the states to keep are whole."""
+    with LmdbStore(tmp_path / "store", create=True) as store:
+        chain = chain_of(40, store)
+        begin(chain.database, 3)
+    chain.keep_last(3)
+    chance, killed, phases = random.Random(1), 0, set[str]()
+    while "done" not in phases:
+        with subprocess.Popen(
+            [sys.executable, "-c", PRUNE, tmp_path / "store"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            phases |= {line.strip() for line, _ in zip(child.stdout, range(chance.randrange(1, 40)), strict=False)}
+            time.sleep(chance.uniform(0, 0.003))
+            child.kill()
+            phases |= {line.strip() for line in child.stdout}
+        killed += "done" not in phases
+        with LmdbStore(tmp_path / "store") as store:
+            chain.database = Database(store)
+            chain.check(exact="done" in phases)
+            if killed < 4 and "done" not in phases:
+                chain.commit()
+                chain.check(exact=False)
+    assert phases - {""} == {"drop", "sweep", "clean", "done"}
+    assert killed >= 5
+    with LmdbStore(tmp_path / "store") as store:
+        chain.database = Database(store)
+        chain.read()
