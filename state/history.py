@@ -22,7 +22,7 @@ class UnknownRoot(LookupError):
         self.number = number
 
 
-def number_key(number: int) -> bytes:
+def root_key(number: int) -> bytes:
     """Return the key of a block number in `Table.ROOTS`; raise OverflowError below 0 and from 2^64 on."""
     return number.to_bytes(_NUMBER_BYTES, "big")
 
@@ -32,12 +32,12 @@ def record_root(changes: Draft, number: int, root: Bytes32) -> None:
 
     A state that is not recorded in the write that completes it is not kept when the store is pruned.
     """
-    changes[Table.ROOTS][number_key(number)] = root
+    changes[Table.ROOTS][root_key(number)] = root
 
 
 def recorded_roots(store: Store, start: int = 0) -> Iterator[tuple[int, Bytes32]]:
     """Yield block numbers from `start` on, ascending, and the roots of their states; raise StoreError."""
-    for key, root in store.items(Table.ROOTS, number_key(start)):
+    for key, root in store.items(Table.ROOTS, root_key(start)):
         yield _parsed(key, root)
 
 
@@ -50,11 +50,11 @@ def latest_root(store: Store) -> tuple[int, Bytes32] | None:
 def world_at(database: Database, number: int) -> WorldState:
     """Return the state after a block; raise UnknownRoot if it is not kept, StoreError if the record is damaged."""
     store = database.store
-    root = store.get(Table.ROOTS, number_key(number)) if 0 <= number < 1 << 64 else None
+    root = store.get(Table.ROOTS, root_key(number)) if 0 <= number < 1 << 64 else None
     if root is None:
         first, last = next(recorded_roots(store), None), latest_root(store)
         raise UnknownRoot(number, first and first[0], last and last[0])
-    return WorldState(database, _parsed(number_key(number), root)[1])
+    return WorldState(database, _parsed(root_key(number), root)[1])
 
 
 def _parsed(key: bytes, root: bytes) -> tuple[int, Bytes32]:

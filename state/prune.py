@@ -20,7 +20,7 @@ from evmc import Bytes32
 from state.account import Account
 from state.database import Database, node_key
 from state.hash import EMPTY_CODE_HASH
-from state.history import number_key, recorded_roots
+from state.history import recorded_roots, root_key
 from state.node import HASH_REFERENCE, NOTHING, Branch, Extension, Node, Reference, decode_node
 from state.store import Draft, Store, StoreError, Table, draft
 from state.trie import EMPTY_ROOT
@@ -172,7 +172,7 @@ def prune(
 
 
 def _drop(store: Store, pruning: Pruning, changes: Draft, size: int) -> Pruning:
-    keys = [key for key, _ in islice(store.items(Table.ROOTS, stop=number_key(pruning.first)), size)]
+    keys = [key for key, _ in islice(store.items(Table.ROOTS, stop=root_key(pruning.first)), size)]
     changes[Table.ROOTS] = dict.fromkeys(keys)
     after = replace(pruning, dropped=pruning.dropped + len(keys))
     return after if len(keys) == size else replace(after, phase=Phase.SWEEP)

@@ -378,6 +378,11 @@ def test_options() -> None:
     assert described["call"] == {"--state", "--dry-run"}
     assert not any(described[command] for command in described.keys() - {"run", "deploy", "call"})
     assert {code(row[0])[0] for row in table("cli.md", "command")} == cli.commands.keys()
+    group = cli.commands["state"]
+    assert isinstance(group, click.Group)
+    options = {o.opts[-1]: o for each in group.commands.values() for o in each.params if isinstance(o, click.Option)}
+    described_state = {code(row[0])[0]: row[1] for row in table("cli.md", "option of `state`")}
+    assert described_state == {name: default(option) for name, option in options.items()}
 
 
 def test_defaults() -> None:
