@@ -22,6 +22,7 @@ from ewasm.vm import EwasmVM, Reason, make_engine
 from node import defaults
 from node.abi import Signature, decode_output, revert_reason
 from node.cli import show
+from node.cli.diff import diff_json, emit_diff
 from node.cli.options import AddressParam, InputError, call_data, input_options, message_options, read_code
 from node.host import NodeHost, create_address
 from node.statedir import Chain, StateError, opened
@@ -44,6 +45,7 @@ class Options:
     cache: Path | None
     no_cache: bool
     trace: Path | None
+    diff: bool
     as_json: bool
 
 
@@ -109,7 +111,7 @@ def run(
             contract=None,
             error=machine.error(result),
         )
-    _finish(outcome, signature, as_json=given.as_json)
+    _finish(outcome, signature, given)
 
 
 def placed(
@@ -197,7 +199,7 @@ def _transact(
                 chain.next(outcome.diff)
     except (StateError, InvalidTransaction) as error:
         raise InputError(str(error)) from error
-    _finish(outcome, signature, as_json=given.as_json)
+    _finish(outcome, signature, given)
 
 
 def _execute(transaction: Transaction, journal: Journal, chain: Chain, block: TxContext, machine: _Machine) -> Outcome:
@@ -312,14 +314,17 @@ def _tracing(file: IO[str]) -> Callable[[Message], Tracer]:
     return tracer_of
 
 
-def _finish(outcome: Outcome, signature: Signature | None, *, as_json: bool) -> None:
+def _finish(outcome: Outcome, signature: Signature | None, given: Options) -> None:
     """Show an outcome and exit as it says."""
     decoded = decode_output(signature, outcome.result.output) if signature and outcome.error is None else None
-    if as_json:
-        show.emit_json(_as_json(outcome, decoded))
+    if given.as_json:
+        changes = {"diff": diff_json(outcome.diff)} if given.diff else {}
+        show.emit_json({**_as_json(outcome, decoded), **changes})
     else:
         good = outcome.result.status is Status.SUCCESS
         show.emit_rows(_rows(outcome, decoded), style=show.GOOD if good else show.BAD)
+        if given.diff:
+            emit_diff(outcome.diff)
     sys.exit(0 if outcome.result.status is Status.SUCCESS else 1)
 
 

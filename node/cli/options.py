@@ -177,6 +177,7 @@ def message_options(function: F) -> F:
                 type=click.Path(dir_okay=False, writable=True, path_type=Path),
                 help="Write every instruction to this file, as JSON lines; needs --engine interpreter.",
             ),
+            click.option("--diff", is_flag=True, help="Show all that changed in the state, before and after."),
             json_option,
         )
     ):
