@@ -71,19 +71,19 @@ def _number(key: bytes) -> int:
 def held(folder: Path, *, create: bool = False, readonly: bool = False) -> Iterator[LmdbStore]:
     """Hold a state directory and give its store, whatever its ruleset; with `create` it may be new or empty.
 
-    One process at a time holds it, but for any number that only read. A directory that is new is taken back unless
-    a root was recorded. Raise StateError if it cannot be used, also where that turns out later.
+    One process at a time holds it, but for any number that only read. With `create`, it is taken back unless a root
+    was recorded. Raise StateError if it cannot be used, also where that turns out later.
     """
     made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]  # noqa: PTH110  # no errors
     try:
         if not create and not os.path.exists(folder / FILE):  # noqa: PTH110
             raise StateError(_NONE_HERE.format(folder=folder))
         with LmdbStore(folder, create=create, readonly=readonly) as store:
-            kept = store.last(Table.ROOTS) is not None
+            new = create and store.last(Table.ROOTS) is None
             try:
                 yield store
             finally:
-                if not kept and store.last(Table.ROOTS) is None:
+                if new and store.last(Table.ROOTS) is None:
                     store.discard()
     except StoreError as error:
         raise StateError(str(error)) from error

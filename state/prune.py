@@ -9,6 +9,7 @@ away. Why commits between the steps are safe is in `docs/decisions.md`.
 from __future__ import annotations
 
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,7 @@ def begin(database: Database, keep: int) -> Pruning:
         raise PruneError(f"cannot keep {keep} roots: keep at least 1")
     if unfinished(database.store) is not None:
         raise PruneError("another pruning has not ended; continue it first")
-    last = deque(recorded_roots(database.store), keep)
+    last = deque(recorded_roots(database.store), min(keep, sys.maxsize))
     if not last:
         raise PruneError("no root is recorded: pruning would remove everything")
     pruning = Pruning(first=last[0][0])
@@ -163,7 +164,7 @@ def prune(
     if pruning is not None:
         while (pruning := step(database, size)).phase is not Phase.DONE:
             on_step(pruning)
-        if sum(1 for _ in islice(recorded_roots(database.store), keep + 1)) <= keep:
+        if sum(1 for _ in recorded_roots(database.store)) <= keep:
             return pruning
     pruning = begin(database, keep)
     while (pruning := step(database, size)).phase is not Phase.DONE:

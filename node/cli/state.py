@@ -33,6 +33,7 @@ from state.transfer import (
 )
 
 STDIO: Final = Path("-")
+_NONE_YET: Final = "there is no state here yet; an import that was ended is to be repeated"
 _DRAFT: Final = ".part"
 _REFRESH: Final = 0.1
 """Seconds between two changes of what is shown of a long command."""
@@ -69,6 +70,8 @@ def roots(folder: Path, as_json: bool) -> None:  # noqa: FBT001  # click's
       ewasm state roots --state ./chain
     """  # noqa: D301  # \b is click's
     with _said(), held(folder, readonly=True) as store:
+        if latest_root(store) is None:
+            raise StateError(f"{folder}: {_NONE_YET}")
         if as_json:
             show.emit_json([{"number": number, "root": str(root)} for number, root in recorded_roots(store)])
             return
@@ -124,7 +127,7 @@ def export(file: Path, folder: Path, block: int | None) -> None:
     with _said(), held(folder, readonly=True) as store:
         latest = latest_root(store)
         if latest is None:
-            raise StateError(f"{folder}: there is no state here yet")
+            raise StateError(f"{folder}: {_NONE_YET}")
         number = latest[0] if block is None else block
         try:
             world = world_at(Database(store), number)

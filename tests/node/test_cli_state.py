@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +21,7 @@ from node.statedir import StateError, opened
 from state import Database, Diff, GenesisAccount, Table
 from state.lmdb import FILE, LmdbStore
 from state.prune import begin, step
+from state.transfer import TransferError, import_state
 from tests.helpers import FIXTURES
 from tests.node.commands import process, run, run_process, unprivileged
 from tests.state.test_lmdb import small_files
@@ -283,3 +285,24 @@ def test_another_process_has_it(folder: Path) -> None:
         assert said == f"{folder}: another process is using this state; try again when it has ended"
         assert run_process("state", "roots", "--state", folder).stdout.startswith("0: 0x")
     assert run("state", "prune", "--state", folder, "--keep", 1).status == 0
+
+
+def test_an_import_that_was_killed(folder: Path) -> None:
+    """Or has not ended yet: those who read leave it alone, and it can be repeated."""
+    file, copy = folder.parent / "state.jsonl", folder.parent / "copy"
+    run("state", "export", file, "--state", folder)
+    with LmdbStore(copy, create=True) as store, file.open("rb") as stream:
+        with pytest.raises(TransferError):
+            import_state(Database(store), BytesIO(stream.read()[:-10]))
+        store.write({Table.NODES: {b"\0" + bytes(32): b"a node"}})
+    before = sorted(path.name for path in copy.iterdir())
+    none = f"{copy}: there is no state here yet; an import that was ended is to be repeated"
+    assert error("roots", "--state", copy) == error("export", file, "--state", copy) == none
+    assert "no root is recorded" in error("prune", "--state", copy, "--keep", 1)
+    for extra in ((), ("--dry-run",)):
+        done = run("call", COUNTER, "--state", copy, *extra)
+        assert (done.status, done.stderr.partition(": ")[2].partition(";")[0]) == (2, f"{copy}: there is no state here")
+    assert sorted(path.name for path in copy.iterdir()) == before
+    assert run("state", "import", file, "--state", copy).status == 0
+    assert run("state", "prune", "--state", copy, "--keep", 1, "--json").json["removed"]["nodes"] == 1
+    assert value(copy) == "3"

@@ -242,6 +242,7 @@ def test_what_cannot_be_begun(new_store: NewStore) -> None:
         prune(Database(), 5)
     with pytest.raises(PruneError, match="keep at least 1"):
         prune(chain_of(2, new_store()).database, 0)
+    assert prune(chain_of(2, new_store()).database, 10**30).dropped == 0
     with pytest.raises(PruneError, match="no pruning has begun"):
         step(chain_of(2, new_store()).database)
 
