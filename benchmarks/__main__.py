@@ -23,6 +23,7 @@ SUBJECTS = {
     "hostile": "modules made to be slow",
     "interpreter": "the interpreter against pywasm",
     "resident": "memory over 10,000 contracts",
+    "state": "trie, commits, reads and memory of a state on disk",
     "interruption": "what it costs that a run can be stopped",
 }
 
@@ -62,6 +63,7 @@ def main() -> int:
     unknown = set(arguments.subjects) - set(SUBJECTS)
     if unknown:
         parser.error(f"no subject {', '.join(sorted(unknown))}; there are {', '.join(SUBJECTS)}")
+    os.environ.setdefault("ETH_HASH_BACKEND", "pycryptodome")  # the default, also where the extra `fast` is installed
     print(f"{machine()}{' Quick run: not for numbers.' if arguments.quick else ''}\n", flush=True)
     missed = 0
     for name in arguments.subjects or SUBJECTS:

@@ -25,12 +25,15 @@ from state import (
     Table,
     WorldState,
 )
+from state.history import record_root, root_key
 from state.lmdb import FILE, LmdbStore
+from state.transfer import MadeWith
 
 MAX_NUMBER: Final = 1 << 53
 """A block number below this keeps every time that follows from it inside 64 bits."""
 
 _RULESET: Final = b"ruleset"
+_NONE_HERE: Final = "{folder}: there is no state here; make one with: ewasm deploy FILE --state {folder}"
 
 
 class StateError(Exception):
@@ -51,14 +54,9 @@ class Chain:
         world, changes = self.world.changed(diff)
         for table, rows in self._unwritten.items():
             changes[table].update(rows)
-        changes[Table.ROOTS][root_key(self.number + 1)] = world.root
+        record_root(changes, self.number + 1, world.root)
         world.database.write(changes)
         return Chain(world, self.number + 1)
-
-
-def root_key(number: int) -> bytes:
-    """Return where the root of a block is stored."""
-    return number.to_bytes(8, "big")
 
 
 def _number(key: bytes) -> int:
@@ -67,6 +65,35 @@ def _number(key: bytes) -> int:
     if len(key) != 8 or number >= MAX_NUMBER:
         raise ValueError(f"0x{key.hex()} is no block number")
     return number
+
+
+@contextmanager
+def held(folder: Path, *, create: bool = False, readonly: bool = False) -> Iterator[LmdbStore]:
+    """Hold a state directory and give its store, whatever its ruleset; with `create` it may be new or empty.
+
+    One process at a time holds it, but for any number that only read. With `create`, it is taken back unless a root
+    was recorded. Raise StateError if it cannot be used, also where that turns out later.
+    """
+    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]  # noqa: PTH110  # no errors
+    try:
+        if not create and not os.path.exists(folder / FILE):  # noqa: PTH110
+            raise StateError(_NONE_HERE.format(folder=folder))
+        with LmdbStore(folder, create=create, readonly=readonly) as store:
+            new = create and store.last(Table.ROOTS) is None
+            try:
+                yield store
+            finally:
+                if new and store.last(Table.ROOTS) is None:
+                    store.discard()
+    except StoreError as error:
+        raise StateError(str(error)) from error
+    except (CorruptEntry, MissingEntry, CodecError) as error:
+        raise StateError(f"{folder / FILE}: damaged: {error}; restore it from a copy") from error
+    finally:
+        if create:
+            with suppress(OSError):  # the first that is not empty has become somebody's
+                for path in made:
+                    path.rmdir()
 
 
 @contextmanager
@@ -79,55 +106,69 @@ def opened(
 ) -> Iterator[Chain]:
     """Hold a state directory and give its chain; with `genesis` it may be new or empty, and begins with these accounts.
 
-    One process at a time holds it, but for any number that only read. A directory that is new is taken back unless
-    a block was written. Raise StateError if it cannot be used, also where that turns out later.
+    Else it is as with `held`.
     """
-    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]  # noqa: PTH110  # no errors
+    with held(folder, create=genesis is not None, readonly=readonly) as store:
+        if store.last(Table.ROOTS) is None:
+            yield _begun(store, folder, ruleset, genesis)
+            return
+        chain = _loaded(store, folder, ruleset)
+        with unpruned(store, folder, chain.number):
+            yield chain
+
+
+@contextmanager
+def unpruned(store: Store, folder: Path, number: int) -> Iterator[None]:
+    """Raise StateError where something is missing because another process has pruned the state after a block."""
     try:
-        if genesis is None and not os.path.exists(folder / FILE):  # noqa: PTH110
-            raise StateError(f"{folder}: there is no state here; make one with: ewasm deploy FILE --state {folder}")
-        with LmdbStore(folder, create=genesis is not None, readonly=readonly) as store:
-            kept = store.last(Table.ROOTS) is not None
-            try:
-                yield _loaded(store, folder, ruleset) if kept else _begun(store, folder, ruleset, genesis)
-            finally:
-                if not kept and store.last(Table.ROOTS) is None:
-                    store.discard()
-    except StoreError as error:
-        raise StateError(str(error)) from error
-    except (CorruptEntry, MissingEntry, CodecError) as error:
-        raise StateError(f"{folder / FILE}: damaged: {error}; restore it from a copy") from error
-    finally:
-        if genesis is not None:
-            with suppress(OSError):  # the first that is not empty has become somebody's
-                for path in made:
-                    path.rmdir()
+        yield
+    except MissingEntry as error:
+        if store.get(Table.ROOTS, root_key(number)) is not None:
+            raise
+        raise StateError(f"{folder}: the state after block {number} was pruned meanwhile; try again") from error
 
 
 def _begun(store: Store, folder: Path, ruleset: Ruleset, genesis: Mapping[Address, GenesisAccount] | None) -> Chain:
     """Return the chain of a directory without blocks: its root is noted by the first."""
     if genesis is None:
-        raise StateError(f"{folder}: there is no state here; make one with: ewasm deploy FILE --state {folder}")
+        raise StateError(_NONE_HERE.format(folder=folder))
     world = WorldState.genesis(Database(store), genesis)
-    made_with = json.dumps({"name": ruleset.name, "hash": ruleset.hash}).encode()
-    return Chain(world, 0, {Table.META: {_RULESET: made_with}, Table.ROOTS: {root_key(0): world.root}})
+    return Chain(world, 0, {**ruleset_record(ruleset), Table.ROOTS: {root_key(0): world.root}})
+
+
+def ruleset_record(ruleset: Ruleset) -> Changes:
+    """Return the changes that note in a store that it is made with a ruleset."""
+    return {Table.META: {_RULESET: json.dumps({"name": ruleset.name, "hash": ruleset.hash}).encode()}}
+
+
+def made_with(store: Store, folder: Path) -> MadeWith:
+    """Return the ruleset that a store was made with; raise StateError if that is damaged."""
+    try:
+        made = json.loads(store.get(Table.META, _RULESET) or b"")
+        return MadeWith(str(made["name"]), str(made["hash"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StateError(f"{folder / FILE}: damaged ({error}); restore it from a copy") from error
+
+
+def check_ruleset(path: Path, made: MadeWith, ruleset: Ruleset) -> None:
+    """Raise StateError unless what is at `path` was made with a ruleset."""
+    if made.hash == ruleset.hash:
+        return
+    same = made.name == ruleset.name
+    raise StateError(
+        f"{path}: made with ruleset {made.name} ({made.hash[:12]}), not with"
+        f" {'what it is now' if same else ruleset.name} ({ruleset.hash[:12]}); use"
+        f" {'that version of it' if same else '--ruleset ' + made.name}, or another directory"
+    )
 
 
 def _loaded(store: Store, folder: Path, ruleset: Ruleset) -> Chain:
     """Return the chain of a directory after its last block."""
-    last, made_with = store.last(Table.ROOTS), store.get(Table.META, _RULESET)
+    last = store.last(Table.ROOTS)
     assert last is not None
     try:
         number, root = _number(last[0]), Bytes32(last[1])
-        made = json.loads(made_with or b"")
-        name, digest = str(made["name"]), str(made["hash"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except ValueError as error:
         raise StateError(f"{folder / FILE}: damaged ({error}); restore it from a copy") from error
-    if digest != ruleset.hash:
-        same = name == ruleset.name
-        raise StateError(
-            f"{folder / FILE}: made with ruleset {name} ({digest[:12]}), not with"
-            f" {'what it is now' if same else ruleset.name} ({ruleset.hash[:12]}); use"
-            f" {'that version of it' if same else '--ruleset ' + name}, or another directory"
-        )
+    check_ruleset(folder / FILE, made_with(store, folder), ruleset)
     return Chain(WorldState(Database(store), root), number)

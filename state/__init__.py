@@ -5,7 +5,8 @@ from state.codec import CodecError, decode, encode
 from state.database import CorruptEntry, Database, MissingCode, MissingEntry, MissingNode, MissingPreimage
 from state.diff import AccountDiff, Change, Diff
 from state.hash import EMPTY_CODE_HASH, keccak256
-from state.journal import InsufficientBalance, Journal
+from state.journal import ExcessBalance, InsufficientBalance, Journal
+from state.proof import AccountProof, BadProof, Fault, StorageProof, prove_account, verify_account_proof
 from state.store import Changes, MemoryStore, Store, StoreError, Table
 from state.trie import EMPTY_ROOT, Trie, root_of
 from state.view import StateView
@@ -16,12 +17,16 @@ __all__ = [
     "EMPTY_ROOT",
     "Account",
     "AccountDiff",
+    "AccountProof",
+    "BadProof",
     "Change",
     "Changes",
     "CodecError",
     "CorruptEntry",
     "Database",
     "Diff",
+    "ExcessBalance",
+    "Fault",
     "GenesisAccount",
     "InsufficientBalance",
     "Journal",
@@ -32,6 +37,7 @@ __all__ = [
     "MissingPreimage",
     "StaleDiff",
     "StateView",
+    "StorageProof",
     "Store",
     "StoreError",
     "Table",
@@ -40,5 +46,7 @@ __all__ = [
     "decode",
     "encode",
     "keccak256",
+    "prove_account",
     "root_of",
+    "verify_account_proof",
 ]

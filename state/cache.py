@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -37,15 +37,28 @@ class LeastRecentlyUsed(Generic[K, V]):
 
     def put(self, key: K, value: V, size: int) -> None:
         """Keep a value of `size` bytes, unless it alone is above the bound."""
+        self.put_all([(key, value, size)])
+
+    def put_all(self, values: Iterable[tuple[K, V, int]]) -> None:
+        """Keep values: keys, values and bytes; none that alone is above the bound."""
+        entries, bound = self._entries, self.bound
         with self._lock:
-            if key in self._entries:
-                self.size -= self._entries.pop(key)[1]
-            if size > self.bound:
-                return
-            self._entries[key] = value, size
-            self.size += size
-            while self.size > self.bound:
-                self.size -= self._entries.popitem(last=False)[1][1]
+            for key, value, size in values:
+                if key in entries:
+                    self.size -= entries.pop(key)[1]
+                if size > bound:
+                    continue
+                entries[key] = value, size
+                self.size += size
+                while self.size > bound:
+                    self.size -= entries.popitem(last=False)[1][1]
+
+    def drop(self, key: K) -> None:
+        """Forget a value, if it is there."""
+        with self._lock:
+            entry = self._entries.pop(key, None)
+            if entry is not None:
+                self.size -= entry[1]
 
     def clear(self) -> None:
         """Forget everything."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from evmc import Bytes32
@@ -80,7 +81,7 @@ class Database:
         if node is None:
             encoded = self.encoded_node(digest, prefix, path)
             node = decode_node(encoded)
-            self.keep(digest, node, encoded)
+            self.keep({digest: (node, encoded)})
         return node
 
     def encoded_node(self, digest: bytes, prefix: bytes, path: str) -> bytes:
@@ -90,9 +91,12 @@ class Database:
             raise MissingNode(Bytes32(digest), _place(prefix, path))
         return _checked(Table.NODES, digest, encoded)
 
-    def keep(self, digest: bytes, node: Node, encoded: bytes) -> None:
-        """Keep a decoded node for `node`."""
-        self._nodes.put(digest, node, _NODE_BYTES + 2 * len(encoded))
+    def keep(self, nodes: Mapping[bytes, tuple[Node, bytes]]) -> None:
+        """Keep nodes for `node`, decoded and encoded, by their hash or by any key that ends with it."""
+        size = Bytes32.length
+        self._nodes.put_all(
+            (key[-size:], node, _NODE_BYTES + 2 * len(encoded)) for key, (node, encoded) in nodes.items()
+        )
 
     def code(self, digest: Bytes32) -> bytes:
         """Return the code with this hash; raise MissingCode or CorruptEntry."""
@@ -114,9 +118,13 @@ class Database:
         """Make all changes in the store or, on an exception, none."""
         self.store.write(changes)
 
-    def forget(self) -> None:
-        """Drop the nodes that are kept: the next reads go to the store."""
-        self._nodes.clear()
+    def forget(self, digests: Iterable[bytes] | None = None) -> None:
+        """Drop the nodes that are kept, or those with these hashes: the next reads go to the store."""
+        if digests is None:
+            self._nodes.clear()
+            return
+        for digest in digests:
+            self._nodes.drop(digest)
 
 
 def _checked(table: Table, digest: bytes, value: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from eth_hash.auto import keccak
+from eth_hash import auto
 from eth_hash.main import Keccak256
 
 from evmc import Bytes32
@@ -23,15 +23,16 @@ def _chosen() -> Keccak256:
             pass
         else:
             return Keccak256(backend)
-    return keccak
+    return auto.keccak
 
 
-_keccak = _chosen()
+keccak = _chosen()
+"""Keccak-256 as plain bytes, for the many hashes of a trie."""
 
 
 def keccak256(data: bytes) -> Bytes32:
     """Return the Keccak-256 hash of `data`, the form before SHA-3 was standardised."""
-    return Bytes32(_keccak(data))
+    return Bytes32(keccak(data))
 
 
 EMPTY_CODE_HASH = keccak256(b"")

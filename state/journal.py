@@ -24,6 +24,10 @@ class InsufficientBalance(ValueError):
     """More was to be taken from an account than it has."""
 
 
+class ExcessBalance(ValueError):
+    """An account was to be given more than 256 bits hold: the balances of the state add up to too much."""
+
+
 class _Cached:
     """A view that is asked only once for each thing."""
 
@@ -223,10 +227,13 @@ class Journal:
         return self._account(address).balance
 
     def add_balance(self, address: Address, amount: int) -> None:
-        """Add to the balance, 0 being a mere touch; raise ValueError if the sum leaves 256 bits."""
+        """Add to the balance, 0 being a mere touch; raise ExcessBalance if the sum leaves 256 bits."""
         if amount:
             account = self._account(address)
-            self._write(address, replace(account, balance=U256(account.balance + amount)))
+            balance = account.balance + amount
+            if balance >> 256:
+                raise ExcessBalance(f"{address} has {account.balance} and cannot be given {amount}")
+            self._write(address, replace(account, balance=U256(balance)))
         self.touch(address)
 
     def sub_balance(self, address: Address, amount: int) -> None:

@@ -81,10 +81,24 @@ def decode_node(encoded: bytes) -> Node:
         path, is_leaf = decode_hex_prefix(decode_string(items[0]))
         if is_leaf:
             return Leaf(path, decode_string(items[1]))
+        if not path:
+            raise CodecError("an extension without a path")
         if len(items[1]) != HASH_REFERENCE or items[1][0] != HASH_PREFIX[0]:
             _check_embedded(items[1])
         return Extension(path, items[1])
     raise CodecError(f"neither leaf, extension nor branch: a list of {len(items)} items")
+
+
+def follow(node: Node, path: str, depth: int) -> tuple[Reference, int]:
+    """Return what a node, `depth` nibbles down the path, has for the rest of it, and how far down that is.
+
+    It is `NOTHING` where the path ends, at this node or in the void.
+    """
+    if isinstance(node, Branch):
+        return (NOTHING if depth == len(path) else node.children[int(path[depth], 16)]), depth + 1
+    if isinstance(node, Extension) and path.startswith(node.path, depth):
+        return node.child, depth + len(node.path)
+    return NOTHING, depth
 
 
 def _check_embedded(item: bytes) -> None:

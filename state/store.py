@@ -21,7 +21,7 @@ class Table(StrEnum):
     ROOTS = "roots"
     """State roots, by the number of the block that ends with them: 8 bytes, big-endian."""
     MARKS = "marks"
-    """What a pruning that has not ended found in use: keys of the first three tables."""
+    """What a pruning that has not ended found in use: keys of the first three tables, after a letter for the table."""
     HEADERS = "headers"
     """Headers of blocks in RLP, by number: 8 bytes, big-endian, as in all tables of the chain."""
     HASHES = "hashes"

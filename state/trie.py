@@ -7,15 +7,17 @@ in `state/node.py`.
 
 from __future__ import annotations
 
+import gc
 from bisect import insort
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import groupby
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from evmc import Bytes32
 from state.codec import encode_string
 from state.database import Database, node_key
-from state.hash import keccak256
+from state.hash import keccak, keccak256
 from state.node import (
     HASH_PREFIX,
     HASH_REFERENCE,
@@ -27,6 +29,7 @@ from state.node import (
     Reference,
     decode_node,
     encode_node,
+    follow,
 )
 from state.store import Draft, Table, draft
 
@@ -39,6 +42,7 @@ _Child: TypeAlias = "Reference | Node | None"
 _Change: TypeAlias = tuple[str, bytes]
 """The whole path of a key and its new value, empty to delete."""
 
+_MANY: Final = 1_000
 _NO_CHILDREN: Final = (NOTHING,) * 16
 _NIBBLE: Final = {digit: number for number, digit in enumerate("0123456789abcdef")}
 
@@ -80,6 +84,22 @@ class Trie:
                 return node.value if path[depth:] == node.path else None
         return None
 
+    def proof(self, key: bytes) -> tuple[bytes, ...]:
+        """Return what proves the key's value or that it has none: `state.proof.verify` reads it.
+
+        These are the nodes on the way to the key, from the root, in RLP; one that is shorter than 32 bytes stands in
+        its parent and is not listed.
+        """
+        self.root()
+        nodes: list[bytes] = []
+        path, depth, child = key.hex(), 0, self._top()
+        while child != NOTHING:
+            node = self._load(child, path[:depth])
+            if len(child) == HASH_REFERENCE:
+                nodes.append(encode_node(node))
+            child, depth = follow(node, path, depth)
+        return tuple(nodes)
+
     def set(self, key: bytes, value: bytes) -> None:
         """Give the key a value; an empty one deletes it."""
         self._changes[key] = value
@@ -97,7 +117,8 @@ class Trie:
         """Return the hash of the root node."""
         if self._changes:
             changes = sorted((key.hex(), value) for key, value in self._changes.items())
-            top = self._changed(self._top(), changes, 0)
+            with _without_collector(len(changes)):
+                top = self._changed(self._top(), changes, 0)
             if top is None:
                 self._root = EMPTY_ROOT
             elif not isinstance(top, bytes):
@@ -117,10 +138,9 @@ class Trie:
         """Add the nodes that are new since the last commit to changes that are to be written; return the root."""
         root = self.root()
         if self._fresh:
-            rows, keep = changes[Table.NODES], self._database.keep
-            for key, (node, encoded) in self._fresh.items():
-                rows[key] = encoded
-                keep(key[-Bytes32.length :], node, encoded)
+            with _without_collector(len(self._fresh)):
+                changes[Table.NODES].update({key: encoded for key, (_, encoded) in self._fresh.items()})
+                self._database.keep(self._fresh)
             self._fresh = {}
         return root
 
@@ -173,7 +193,7 @@ class Trie:
 
     def _hash(self, node: Node, encoded: bytes, path: str) -> bytes:
         """Return the hash of a new node, which is remembered for `commit`."""
-        digest = bytes(keccak256(encoded))
+        digest = keccak(encoded)
         self._fresh[node_key(self._prefix, path, digest)] = node, encoded
         return digest
 
@@ -242,21 +262,18 @@ class Trie:
         if len(changes[0][0]) == depth:
             value = changes[0][1]
             changes = changes[1:]
+        loose = [] if before is _NO_CHILDREN else [n for n, child in enumerate(before) if not isinstance(child, bytes)]
         for digit, group in groupby(changes, key=lambda change: change[0][depth]):
             index = _NIBBLE[digit]
             child = self._changed(children[index], list(group), depth + 1)
             children[index] = NOTHING if child is None else child
+            if not isinstance(children[index], bytes):
+                loose.append(index)
         count = 16 - children.count(NOTHING)
         if count + bool(value) > 1:
-            return Branch(
-                tuple(
-                    [
-                        child if isinstance(child, bytes) else self._sealed(child, f"{path}{index:x}")
-                        for index, child in enumerate(children)
-                    ]
-                ),
-                value,
-            )
+            for index in loose:
+                children[index] = self._sealed(children[index], f"{path}{index:x}")
+            return Branch(tuple(cast("list[Reference]", children)), value)
         if not count:
             return Leaf("", value) if value else None
         index, only = next((index, child) for index, child in enumerate(children) if child != NOTHING)
@@ -272,6 +289,19 @@ class Trie:
         if isinstance(node, Branch):
             return Extension(path, self._sealed(child, before + path))
         return node._replace(path=path + node.path)
+
+
+@contextmanager
+def _without_collector(number: int) -> Iterator[None]:
+    """Keep Python's collector of cycles from running while many nodes are made, none of which is in a cycle."""
+    if number < _MANY or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _fork(left: str, right: str, start: int) -> int:

@@ -355,7 +355,14 @@ def default(option: click.Option) -> str:
 
 def test_options() -> None:
     shown = tables(page("cli.md"), "option", "default")
-    users = ({"run", "deploy", "call"}, {"check"}, {"meter"}, {"statetest", "spectest"})
+    users = (
+        {"run", "deploy", "call"},
+        {"witness"},
+        {"verify"},
+        {"check"},
+        {"meter"},
+        {"statetest", "spectest"},
+    )
     described: dict[str, set[str]] = {}
     for rows, commands in zip(shown, users, strict=True):
         for command in commands:
@@ -369,8 +376,13 @@ def test_options() -> None:
     assert described["run"] == {"--address"}
     assert described["deploy"] == {"--state"}
     assert described["call"] == {"--state", "--dry-run"}
-    assert not any(described[command] for command in ("check", "meter", "statetest", "spectest"))
+    assert not any(described[command] for command in described.keys() - {"run", "deploy", "call"})
     assert {code(row[0])[0] for row in table("cli.md", "command")} == cli.commands.keys()
+    group = cli.commands["state"]
+    assert isinstance(group, click.Group)
+    options = {o.opts[-1]: o for each in group.commands.values() for o in each.params if isinstance(o, click.Option)}
+    described_state = {code(row[0])[0]: row[1] for row in table("cli.md", "option of `state`")}
+    assert described_state == {name: default(option) for name, option in options.items()}
 
 
 def test_defaults() -> None:

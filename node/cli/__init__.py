@@ -13,7 +13,9 @@ import click
 from node.cli import show
 from node.cli.check import check, meter
 from node.cli.execute import call, deploy, run
+from node.cli.state import state
 from node.cli.suites import spectest, statetest
+from node.cli.witness import verify, witness
 from wasm.compiled import NativeFault
 
 __all__ = ["cli", "main"]
@@ -71,15 +73,15 @@ def _version() -> str:
 def cli(ctx: click.Context) -> None:
     """Run, check, meter and test Ewasm contracts.
 
-    Exit status: 0 success; 1 the contract failed or reverted, the rules refuse it, or a test failed; 2 wrong usage, a
-    file that cannot be read, bad hex, not WebAssembly at all; 3 a fault of this machine.
+    Exit status: 0 success; 1 the contract failed or reverted, the rules refuse it, a witness is refuted, or a test
+    failed; 2 wrong usage, a file that cannot be read, bad hex, not WebAssembly at all; 3 a fault of this machine.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(2)
 
 
-for command in (run, deploy, call, check, meter, statetest, spectest):
+for command in (run, deploy, call, witness, verify, state, check, meter, statetest, spectest):
     cli.add_command(command)
 
 

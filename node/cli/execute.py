@@ -22,6 +22,7 @@ from ewasm.vm import EwasmVM, Reason, make_engine
 from node import defaults
 from node.abi import Signature, decode_output, revert_reason
 from node.cli import show
+from node.cli.diff import diff_json, emit_diff
 from node.cli.options import AddressParam, InputError, call_data, input_options, message_options, read_code
 from node.host import NodeHost, create_address
 from node.statedir import Chain, StateError, opened
@@ -44,6 +45,7 @@ class Options:
     cache: Path | None
     no_cache: bool
     trace: Path | None
+    diff: bool
     as_json: bool
 
 
@@ -89,23 +91,14 @@ def run(
     """  # noqa: D301  # \b is click's
     given = Options(**options)
     call_input, signature = call_data(data, sig, arguments)
-    code = read_code(file)
-    sender = given.sender or defaults.SENDER
-    contract = address or create_address(sender, 0)
-    accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
-    if contract == sender:
-        raise click.UsageError("--address and --sender must differ")
-    contracts = system_contracts(given.ruleset)
-    if contract in contracts:
-        raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
-    world = WorldState.genesis(Database(), accounts)
-    message = Message(
-        gas=given.gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=given.value
+    world, message, block = placed(
+        read_code(file), call_input, given.ruleset, given.gas, given.value, given.sender, address
     )
     with _machine(given) as machine:
         journal = Journal(world)
-        block = replace(defaults.block(1, given.gas), origin=sender)
-        host = NodeHost(journal, block, machine.vm, given.ruleset, contracts, lambda _number: None)
+        context = replace(block, origin=message.sender)
+        contracts = system_contracts(given.ruleset)
+        host = NodeHost(journal, context, machine.vm, given.ruleset, contracts, lambda _number: None)
         result = host.call(message)
         logs = journal.logs
         diff = journal.finish()
@@ -118,7 +111,29 @@ def run(
             contract=None,
             error=machine.error(result),
         )
-    _finish(outcome, signature, as_json=given.as_json)
+    _finish(outcome, signature, given)
+
+
+def placed(
+    code: bytes,
+    call_input: bytes,
+    ruleset: Ruleset,
+    gas: Gas,
+    value: U256,
+    sender: Address | None,
+    address: Address | None,
+) -> tuple[WorldState, Message, TxContext]:
+    """Return a fresh state with code placed in it, the message that calls it, and the block it runs in."""
+    sender = sender or defaults.SENDER
+    contract = address or create_address(sender, 0)
+    if contract == sender:
+        raise click.UsageError("--address and --sender must differ")
+    if contract in system_contracts(ruleset):
+        raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
+    accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
+    world = WorldState.genesis(Database(), accounts)
+    message = Message(gas=gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=value)
+    return world, message, defaults.block(1, gas)
 
 
 @click.command()
@@ -184,7 +199,7 @@ def _transact(
                 chain.next(outcome.diff)
     except (StateError, InvalidTransaction) as error:
         raise InputError(str(error)) from error
-    _finish(outcome, signature, as_json=given.as_json)
+    _finish(outcome, signature, given)
 
 
 def _execute(transaction: Transaction, journal: Journal, chain: Chain, block: TxContext, machine: _Machine) -> Outcome:
@@ -211,7 +226,7 @@ class _Machine:
         self.vm = EwasmVM(
             given.ruleset,
             make_engine(given.engine),
-            cache=CodeCache(artefacts=_artefacts(given)),
+            cache=CodeCache(artefacts=artefacts(given.cache, no_cache=given.no_cache)),
             trace=_tracing(trace) if trace is not None else None,
             on_failure=self._note,
             debug=(lambda text: click.echo(f"debug: {text}", err=True)) if given.debug else None,
@@ -250,16 +265,16 @@ _WORDS = {
 }
 
 
-def _artefacts(given: Options) -> ArtefactStore | None:
+def artefacts(cache: Path | None, *, no_cache: bool) -> ArtefactStore | None:
     """Return where compiled code is kept, None if nowhere; a directory that the user names must be usable."""
-    if given.no_cache:
+    if no_cache:
         return None
-    directory = given.cache or default_directory()
+    directory = cache or default_directory()
     if directory is None:
         return None
     store = ArtefactStore(directory)
-    if given.cache is not None and not store.usable:
-        raise InputError(f"{given.cache}: cannot be a cache: it must be yours and writable by nobody else")
+    if cache is not None and not store.usable:
+        raise InputError(f"{cache}: cannot be a cache: it must be yours and writable by nobody else")
     return store
 
 
@@ -299,14 +314,17 @@ def _tracing(file: IO[str]) -> Callable[[Message], Tracer]:
     return tracer_of
 
 
-def _finish(outcome: Outcome, signature: Signature | None, *, as_json: bool) -> None:
+def _finish(outcome: Outcome, signature: Signature | None, given: Options) -> None:
     """Show an outcome and exit as it says."""
     decoded = decode_output(signature, outcome.result.output) if signature and outcome.error is None else None
-    if as_json:
-        show.emit_json(_as_json(outcome, decoded))
+    if given.as_json:
+        changes = {"diff": diff_json(outcome.diff)} if given.diff else {}
+        show.emit_json({**_as_json(outcome, decoded), **changes})
     else:
         good = outcome.result.status is Status.SUCCESS
         show.emit_rows(_rows(outcome, decoded), style=show.GOOD if good else show.BAD)
+        if given.diff:
+            emit_diff(outcome.diff)
     sys.exit(0 if outcome.result.status is Status.SUCCESS else 1)
 
 

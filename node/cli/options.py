@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from evmc import U256, Address
+from evmc import U256, Address, Bytes32
 from ewasm.contract import has_preamble
 from ewasm.ruleset import RULESETS, Ruleset, RulesetError, find_ruleset
 from ewasm.vm import ENGINES
@@ -62,6 +62,21 @@ class AddressParam(_ParamType):
             return Address.from_hex(value)
         except ValueError:
             self.fail(f"{value!r} is not an address: 40 hex digits are expected, with or without 0x", param, ctx)
+
+
+class RootParam(_ParamType):
+    """A state root in hex."""
+
+    name = "root"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bytes32:
+        """Parse the root."""
+        if isinstance(value, Bytes32):
+            return value
+        try:
+            return Bytes32.from_hex(value)
+        except ValueError:
+            self.fail(f"{shorten(value)!r} is not a root: 64 hex digits are expected, with or without 0x", param, ctx)
 
 
 class HexParam(_ParamType):
@@ -136,13 +151,18 @@ def input_options(function: F) -> F:
     return function
 
 
+value_option = click.option("--value", type=AmountParam(), default="0", show_default=True, help="Value to send.")
+gas_option = click.option("--gas", type=GasParam(), default="10000000", show_default=True, help="Gas limit.")
+sender_option = click.option("--sender", type=AddressParam(), help=f"Caller.  [default: {defaults.SENDER}]")
+
+
 def message_options(function: F) -> F:
     """Add the other options of a message: value, gas, sender, and how to run it."""
     for option in reversed(
         (
-            click.option("--value", type=AmountParam(), default="0", show_default=True, help="Value to send."),
-            click.option("--gas", type=GasParam(), default="10000000", show_default=True, help="Gas limit."),
-            click.option("--sender", type=AddressParam(), help=f"Caller.  [default: {defaults.SENDER}]"),
+            value_option,
+            gas_option,
+            sender_option,
             engine_option,
             ruleset_option,
             click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
@@ -157,6 +177,7 @@ def message_options(function: F) -> F:
                 type=click.Path(dir_okay=False, writable=True, path_type=Path),
                 help="Write every instruction to this file, as JSON lines; needs --engine interpreter.",
             ),
+            click.option("--diff", is_flag=True, help="Show all that changed in the state, before and after."),
             json_option,
         )
     ):
@@ -179,15 +200,16 @@ def call_data(data: bytes | None, sig: str | None, arguments: tuple[str, ...]) -
         raise click.UsageError(str(error)) from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a file whole, be it a pipe; an `InputError` if that is not possible."""
+def read_bytes(path: Path, bound: int | None = None, kind: str = "contract") -> bytes:
+    """Read a file whole, be it a pipe; an `InputError` if that is not possible or it is longer than `MAX_FILE`."""
+    bound = MAX_FILE if bound is None else bound
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_FILE + 1)
+            data = file.read(bound + 1)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
-    if len(data) > MAX_FILE:
-        raise InputError(f"{path}: more than {MAX_FILE} bytes, which is no contract")
+    if len(data) > bound:
+        raise InputError(f"{path}: more than {bound} bytes, which is no {kind}")
     return data
 
 

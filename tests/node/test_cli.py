@@ -82,8 +82,10 @@ def test_the_example_of_each_command_works(name: str, tmp_path: Path, monkeypatc
     for file in ("counter.wasm", "erc20_deploy.wasm"):
         shutil.copy(FIXTURES / file, checkout)
     shutil.copy(COUNTER, "contract.wasm")
-    if name == "call":
+    if name in ("call", "state"):
         assert run(*example("deploy")).status == 0
+    if name == "verify":
+        assert run(*example("witness")).status == 0
     if name in ("statetest", "spectest"):
         folder, file = {
             "statetest": ("ewasm-state-tests", "useGas.json"),

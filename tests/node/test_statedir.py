@@ -12,8 +12,9 @@ import pytest
 
 from evmc import U256, Address, Bytes32
 from ewasm.ruleset import EWASM, SSVM, Ruleset
-from node.statedir import MAX_NUMBER, Chain, StateError, opened, root_key
+from node.statedir import MAX_NUMBER, Chain, StateError, opened
 from state import AccountDiff, Change, Diff, GenesisAccount, Table
+from state.history import root_key
 from state.lmdb import FILE, LOCK, READERS, LmdbStore
 from tests.helpers import ROOT
 from tests.node.commands import unprivileged
