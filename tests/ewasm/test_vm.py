@@ -878,3 +878,16 @@ def test_logs_of_failures_below_are_the_hosts_to_undo(engine: Engine) -> None:
     assert chain().status is Status.SUCCESS
     assert chain.journal.logs == (Log(SELF, (), bytes(4)),)
     assert chain.journal.get_storage(OTHER, KEY) == KEY
+
+
+def test_other_listeners_for_one_message(engine: Engine) -> None:
+    told: list[str] = []
+    vm = EwasmVM(PLAIN, engine, on_failure=lambda *_: told.append("first"))
+    other = vm.listening(on_failure=lambda *_: told.append("second"))
+    assert (other.cache, other.engine, other.ruleset) == (vm.cache, vm.engine, vm.ruleset)
+    for each in (other, vm, vm.listening()):
+        assert each.execute(MockHost(), Message(gas=GAS), b"no module").status is Status.REJECTED
+    assert told == ["second", "first", "first"]
+    if not engine.traces:
+        with pytest.raises(ValueError, match="cannot trace"):
+            vm.listening(trace=lambda _: None)
