@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+pytest.importorskip("ethereum", reason="ethereum-execution is absent: its wheels end at CPython 3.12")
+
 from ethereum.crypto.hash import Hash32, keccak256
 from ethereum.forks.london import blocks as london
 from ethereum.forks.london.bloom import logs_bloom

@@ -7,6 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
+pytest.importorskip("ethereum", reason="ethereum-execution is absent: its wheels end at CPython 3.12")
+
 from eth_account import Account as EthAccount
 from eth_account.typed_transactions import TypedTransaction
 from ethereum.crypto.hash import Hash32
