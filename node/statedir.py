@@ -112,6 +112,11 @@ def opened(
         if store.last(Table.ROOTS) is None:
             yield _begun(store, folder, ruleset, genesis)
             return
+        if not readonly and store.last(Table.HEADERS) is not None:
+            raise StateError(
+                f"{folder}: holds the chain of a node, whose blocks only a node makes: start one with: ewasm node"
+                f" --state {folder}"
+            )
         chain = _loaded(store, folder, ruleset)
         with unpruned(store, folder, chain.number):
             yield chain

@@ -12,6 +12,8 @@ import pytest
 
 from evmc import U256, Address, Bytes32
 from ewasm.ruleset import EWASM, SSVM, Ruleset
+from node.chain import Chain as NodeChain
+from node.chain import Wallet
 from node.statedir import MAX_NUMBER, Chain, StateError, opened
 from state import AccountDiff, Change, Diff, GenesisAccount, Table
 from state.history import root_key
@@ -120,6 +122,16 @@ def test_another_version_of_a_ruleset(folder: Path) -> None:
     changed = EWASM.replace(max_code=7)
     message = refused(folder, changed)
     assert f"made with ruleset ewasm ({EWASM.hash[:12]}), not with what it is now ({changed.hash[:12]})" in message
+
+
+def test_the_chain_of_a_node_is_only_read(tmp_path: Path) -> None:
+    with LmdbStore(tmp_path, create=True) as store:
+        NodeChain(store, wallet=Wallet([])).close()
+    with opened(tmp_path, EWASM, readonly=True) as chain:
+        assert chain.number == 0
+    for genesis in (None, ACCOUNTS):
+        with pytest.raises(StateError, match="holds the chain of a node"), opened(tmp_path, EWASM, genesis=genesis):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -247,6 +259,8 @@ import sys
 import tempfile
 from pathlib import Path
 from ewasm.ruleset import EWASM
+from node.chain import Chain as NodeChain
+from node.chain import Wallet
 from node.statedir import opened
 with opened(Path(sys.argv[1]), EWASM):
     print("held", flush=True)
