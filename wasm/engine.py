@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from wasm.instructions import Op
 from wasm.module import ValidModule
 from wasm.types import FuncType
 
@@ -80,6 +81,39 @@ class Tracer(Protocol):
         """Take note: function index, byte offset in the module, instruction, operands, gas counter."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """Instructions that follow each other: whoever begins the first goes on to the last, unless one of them fails.
+
+    Each is (offset, row), and is in one run only. `locals` is how many locals the function declares that begins here,
+    None if none does.
+    """
+
+    function: int
+    instructions: tuple[tuple[int, Op], ...]
+    locals: int | None
+
+
+class Profiler(Protocol):
+    """A listener that sees calls; between them the engine counts for it, at a fraction of a tracer's cost.
+
+    The engine adds to `runs` when a run begins, and its length to `executed`. `last` is the run begun last: if one of
+    its instructions traps, those behind have been counted too early. `operands` adds up, by function and offset, what
+    was charged by operand.
+    """
+
+    runs: dict[Run, int]
+    executed: int
+    last: Run | None
+    operands: dict[tuple[int, int], int]
+
+    def enter(self, function: int, gas: int) -> None:
+        """Take note that a function begins: its index, the gas counter before its first charge."""
+
+    def leave(self, gas: int) -> None:
+        """Take note that the function returns. One that an exception ends does not."""
+
+
 Imports: TypeAlias = Mapping[tuple[str, str], Any]
 """What is given to a module, by module and name: `HostFunction`s, or exports of instances of the same engine."""
 
@@ -95,6 +129,7 @@ class Loaded(Protocol):
         stack: int = NO_LIMIT,
         context: Any = None,
         tracer: Tracer | None = None,
+        profiler: Profiler | None = None,
         beside: Instance | None = None,
     ) -> Instance:
         """Link, run the start function if there is one, and return the instance; raise `Unlinkable`, or trap.
@@ -115,7 +150,7 @@ class Engine(Protocol):
 
     @property
     def traces(self) -> bool:
-        """Whether instances accept a tracer."""
+        """Whether instances accept a tracer and a profiler."""
 
     @property
     def native_stack(self) -> int:

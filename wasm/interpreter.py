@@ -10,12 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import length_hint
 from typing import Any, Final, TypeAlias
 
-from wasm.engine import NO_LIMIT, HostFunction, Imports, Instance, Tracer, Value
+from wasm.engine import NO_LIMIT, HostFunction, Imports, Instance, Profiler, Tracer, Value
 from wasm.errors import Trap, TrapKind, Unlinkable
 from wasm.lower import CALL, JUMP, Block, Code, lower
 from wasm.module import Expr, Function, Import, Module, ValidModule
 from wasm.steps import Registers, Step
 from wasm.types import MAX_PAGES, MAX_TABLE, PAGE, FuncType, GlobalType, Limits, MemoryType, TableType
+
+TRACED, PROFILED = 1, 2
+"""Listeners that functions are prepared for."""
 
 _GROW_FAILED: Final = 0xFFFF_FFFF
 
@@ -111,7 +114,7 @@ class InterpreterFunction:
 
     def code(self) -> Code:
         """Return the prepared function."""
-        return self.instance.loaded.code(self.number, self.function, traced=self.instance.tracer is not None)
+        return self.instance.loaded.code(self.number, self.function, self.instance.listeners)
 
 
 Callee: TypeAlias = InterpreterFunction | HostFunction
@@ -140,13 +143,16 @@ class LoadedModule:
 
     def __init__(self, module: Module) -> None:
         self.module = module
-        self._codes: dict[tuple[int, bool], Code] = {}
+        self._codes: dict[tuple[int, int], Code] = {}
 
-    def code(self, number: int, function: Function, *, traced: bool) -> Code:
-        """Return a prepared function."""
-        code = self._codes.get((number, traced))
+    def code(self, number: int, function: Function, listeners: int) -> Code:
+        """Return a function prepared for the listeners there are: 0, or the sum of `TRACED` and `PROFILED`."""
+        code = self._codes.get((number, listeners))
         if code is None:
-            code = self._codes[number, traced] = lower(self.module, number, function, traced=traced)
+            code = lower(
+                self.module, number, function, traced=bool(listeners & TRACED), profiled=bool(listeners & PROFILED)
+            )
+            self._codes[number, listeners] = code
         return code
 
     def artefact(self) -> bytes | None:
@@ -161,11 +167,14 @@ class LoadedModule:
         stack: int = NO_LIMIT,
         context: Any = None,
         tracer: Tracer | None = None,
+        profiler: Profiler | None = None,
         beside: Instance | None = None,
     ) -> InterpreterInstance:
         """Link, initialise, run the start function (specification, section 4.5.4); all stand beside each other."""
         del beside
-        instance = InterpreterInstance(self, imports, gas=gas, stack=stack, context=context, tracer=tracer)
+        instance = InterpreterInstance(
+            self, imports, gas=gas, stack=stack, context=context, tracer=tracer, profiler=profiler
+        )
         instance.initialise()
         return instance
 
@@ -182,15 +191,25 @@ class InterpreterInstance:
         "functions",
         "gas",
         "globals",
+        "listeners",
         "loaded",
         "memories",
+        "profiler",
         "stack",
         "tables",
         "tracer",
     )
 
     def __init__(
-        self, loaded: LoadedModule, imports: Imports, *, gas: int, stack: int, context: Any, tracer: Tracer | None
+        self,
+        loaded: LoadedModule,
+        imports: Imports,
+        *,
+        gas: int,
+        stack: int,
+        context: Any,
+        tracer: Tracer | None,
+        profiler: Profiler | None,
     ) -> None:
         module = loaded.module
         self.loaded = loaded
@@ -198,6 +217,8 @@ class InterpreterInstance:
         self.stack = stack
         self.context = context
         self.tracer = tracer
+        self.profiler = profiler
+        self.listeners = (tracer is not None) * TRACED + (profiler is not None) * PROFILED
         given: dict[str, list[Any]] = {"func": [], "table": [], "memory": [], "global": []}
         for item in module.imports:
             given[item.kind].append(_link(module, item, imports))

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from wasm import steps
-from wasm.engine import Value
+from wasm.engine import Run, Value
 from wasm.errors import TrapKind
 from wasm.instructions import CHARGE, CHARGE_OPERAND, ROWS, Op
 from wasm.module import Function, Module
@@ -91,21 +91,26 @@ class _Frame:
         self.otherwise: Block | None = None
 
 
-def lower(module: Module, number: int, function: Function, *, traced: bool) -> Code:
-    """Prepare function `number` of a valid module; if `traced`, so that its tracer sees every instruction."""
-    return _Lowering(module, number, function, traced=traced).code()
+def lower(module: Module, number: int, function: Function, *, traced: bool, profiled: bool = False) -> Code:
+    """Prepare function `number` of a valid module.
+
+    If `traced`, its tracer sees every instruction; if `profiled`, its profiler sees calls and has runs counted.
+    """
+    return _Lowering(module, number, function, traced=traced, profiled=profiled).code()
 
 
 class _Lowering:
     """One function on its way: the block that is being filled, the operand stack as registers, the open frames."""
 
-    def __init__(self, module: Module, number: int, function: Function, *, traced: bool) -> None:
+    def __init__(self, module: Module, number: int, function: Function, *, traced: bool, profiled: bool) -> None:
         self.module = module
         self.func_types = module.func_types
         self.number = number
         self.function = function
         self.type = module.types[function.type]
         self.traced = traced
+        self.profiled = profiled
+        self.run: list[tuple[int, Op]] = []
         self.locals = len(self.type.params) + function.local_count
         self.first_constant = self.locals + function.height
         self.constants: dict[Value, int] = {}
@@ -113,7 +118,7 @@ class _Lowering:
         self.aliases: dict[int, list[int]] = {}
         self.settled = 0
         self.frames = [_Frame("func", self.type, 0)]
-        self.block = Block()
+        self.block = self.entry = Block()
         # Steps of the open block, not yet made: [factory, register written, arguments], and their offsets.
         self.pending: list[tuple[Callable[..., Step], int | None, tuple[Any, ...]]] = []
         self.offsets: list[int] = []
@@ -121,17 +126,19 @@ class _Lowering:
 
     def code(self) -> Code:
         """Prepare the whole function."""
-        entry = self.block
         body = iter(self.function.body)
         for op, imm, at in body:
             self.at = at
-            if self.traced and op.code >= 0 and op.name not in ("else", "end"):
-                self.trace(op, imm)
+            if op.code >= 0 and op.name not in ("else", "end"):
+                if self.profiled:
+                    self.run.append((at, op))
+                if self.traced:
+                    self.trace(op, imm)
             if not _LOWER[op.name](self, op, imm):
                 self.skip(body)
         zero = [None if t in ("funcref", "externref") else 0 for n, t in self.function.locals for _ in range(n)]
         tail = [*zero, *[0] * self.function.height, *self.constants]
-        return Code(self.number, entry, tail, self.function.weight)
+        return Code(self.number, self.entry, tail, self.function.weight)
 
     def skip(self, body: Any) -> None:
         """Skip unreachable code up to the `else` or `end` from which code can be reached again."""
@@ -158,12 +165,30 @@ class _Lowering:
     def seal(self, kind: int) -> Block:
         """End the open block, make its steps, and return it."""
         block = self.block
+        if self.profiled:
+            self.count(kind, entry=block is self.entry)
         block.kind = kind
         block.steps = tuple([factory(dest, *args) for factory, dest, args in self.pending])
         block.offsets = (*self.offsets, self.at)
         self.pending = []
         self.offsets = []
         return block
+
+    def count(self, kind: int, *, entry: bool) -> None:
+        """Put before and behind the steps of the open block what its profiler wants to know."""
+        first: list[tuple[Callable[..., Step], int | None, tuple[Any, ...]]] = []
+        if entry:
+            first.append((steps.enter, None, (self.number,)))
+        if self.run or self.pending or entry:
+            first.append(
+                (steps.count, None, (Run(self.number, tuple(self.run), self.function.local_count if entry else None),))
+            )
+        at = self.offsets[0] if self.offsets else self.at
+        self.pending = [*first, *self.pending]
+        self.offsets = [*[at] * len(first), *self.offsets]
+        self.run = []
+        if kind == RETURN:
+            self.emit(steps.leave, None)
 
     def start(self, block: Block) -> None:
         """Begin to fill a block."""
@@ -302,8 +327,8 @@ class _Lowering:
         if frame.kind == "func":
             block = Block()
             block.kind = RETURN
-            block.steps = ()
-            block.offsets = (self.at,)
+            block.steps = (steps.leave(None),) if self.profiled else ()
+            block.offsets = (self.at,) * (len(block.steps) + 1)
             block.values = getter(sources)
             return block
         if frame.label is None:
@@ -429,7 +454,10 @@ class _Lowering:
 
     def charge_operand(self, _: Op, imm: tuple[int, int]) -> bool:
         """Lower an inserted charge by the operand on top of the stack."""
-        self.emit(steps.charge_operand, None, *imm, self.stack[-1])
+        if self.profiled:
+            self.emit(steps.counted_charge_operand, None, *imm, self.stack[-1], (self.number, self.at))
+        else:
+            self.emit(steps.charge_operand, None, *imm, self.stack[-1])
         return True
 
     def block_(self, _: Op, imm: Any) -> bool:
@@ -443,11 +471,14 @@ class _Lowering:
         traced = self.pending.pop() if self.traced else None
         if traced:
             self.offsets.pop()
+        counted = self.run.pop() if self.profiled else None
         self.settle()
         header = Block()
         self.open("loop", imm, header)
         self.goto(header)
         self.start(header)
+        if counted:
+            self.run.append(counted)
         if traced:
             self.trace(op, imm)
         return True

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from struct import Struct, error
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from wasm.engine import Value
+from wasm.engine import Run, Value
 from wasm.errors import Trap, TrapKind, Unsupported
 from wasm.instructions import ROWS
 from wasm.numeric import Binary, Unary
@@ -113,6 +113,56 @@ def trace(_: None, function: int, offset: int, name: str, operands: tuple[int, .
     def step(r: Registers, m: InterpreterInstance) -> None:
         assert m.tracer is not None
         m.tracer(function, offset, name, tuple([r[x] for x in operands]), m.gas)
+
+    return step
+
+
+# What a profiler is told
+
+
+def enter(_: None, function: int) -> Step:
+    """Return a step that tells the profiler that a function begins."""
+
+    def step(_: Registers, m: InterpreterInstance) -> None:
+        assert m.profiler is not None
+        m.profiler.enter(function, m.gas)
+
+    return step
+
+
+def leave(_: None) -> Step:
+    """Return a step that tells the profiler that the function returns."""
+
+    def step(_: Registers, m: InterpreterInstance) -> None:
+        assert m.profiler is not None
+        m.profiler.leave(m.gas)
+
+    return step
+
+
+def count(_: None, run: Run) -> Step:
+    """Return a step that counts a run for the profiler."""
+    length = len(run.instructions)
+
+    def step(_: Registers, m: InterpreterInstance) -> None:
+        profiler = m.profiler
+        assert profiler is not None
+        profiler.runs[run] += 1
+        profiler.executed += length
+        profiler.last = run
+
+    return step
+
+
+def counted_charge_operand(_: None, unit: int, shift: int, operand: int, place: tuple[int, int]) -> Step:
+    """Return a `charge_operand` that tells the profiler what it took."""
+    charge_ = charge_operand(None, unit, shift, operand)
+
+    def step(r: Registers, m: InterpreterInstance) -> None:
+        before = m.gas
+        charge_(r, m)
+        assert m.profiler is not None
+        m.profiler.operands[place] += before - m.gas
 
     return step
 

@@ -17,7 +17,7 @@ from wasm.compiled import emission, native
 from wasm.compiled.emission import emit
 from wasm.compiled.host import callback, current, masks, native_type
 from wasm.encode import encode
-from wasm.engine import NO_LIMIT, HostFunction, Imports, Instance, Tracer, Value
+from wasm.engine import NO_LIMIT, HostFunction, Imports, Instance, Profiler, Tracer, Value
 from wasm.errors import Trap, TrapKind, Unlinkable
 from wasm.module import Module, ValidModule
 from wasm.types import MAX_PAGES, PAGE, FuncType
@@ -242,11 +242,12 @@ class CompiledModule:
         stack: int = NO_LIMIT,
         context: Any = None,
         tracer: Tracer | None = None,
+        profiler: Profiler | None = None,
         beside: Instance | None = None,
     ) -> CompiledInstance:
         """Link, initialise, run the start function."""
-        if tracer is not None:
-            raise ValueError("the compiled engine cannot trace; use the interpreter")
+        if tracer is not None or profiler is not None:
+            raise ValueError("the compiled engine cannot trace or profile; use the interpreter")
         given = [imports.get(name) for name in self.shape.wanted]
         for name, value in zip(self.shape.wanted, given, strict=True):
             if value is None:
