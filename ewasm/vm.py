@@ -11,9 +11,12 @@ from ewasm.binding import imports
 from ewasm.cache import CodeCache
 from ewasm.contract import Finding, has_preamble
 from ewasm.frame import ContractFailure, Finish, Frame, Revert
+from ewasm.profiling import WatchedHost, watched_imports
 from ewasm.ruleset import EWASM, Ruleset
 from ewasm.threads import with_room
+from gas.collector import Collector
 from gas.meter import STACK_BUDGET, Meter, OutOfGas
+from gas.profile import Contract
 from wasm.compiled import CompiledEngine
 from wasm.engine import Engine, Loaded, Tracer
 from wasm.errors import Trap, TrapKind
@@ -43,9 +46,10 @@ _TRAPS: Final = {
 class EwasmVM:
     """A VM for one ruleset on one engine.
 
-    Listeners are arguments, nothing by default: `trace` gives a tracer for a message (the engine must be one that
-    traces), `on_failure` is told why a message failed, `debug` receives what the debug functions print and allows them.
-    None of them can change a result.
+    Listeners are arguments, nothing by default: `trace` gives a tracer for a message and `profile` is told where the
+    gas goes (the engine must be one that traces), `on_failure` is told why a message failed, `debug` receives what the
+    debug functions print and allows them. None of them can change a result. A collector listens to one transaction or
+    outermost message, so a VM with one serves no other.
     """
 
     def __init__(
@@ -55,18 +59,22 @@ class EwasmVM:
         *,
         cache: CodeCache | None = None,
         trace: Callable[[Message], Tracer | None] | None = None,
+        profile: Collector | None = None,
         on_failure: Callable[[Message, Reason], None] | None = None,
         debug: Callable[[str], None] | None = None,
     ) -> None:
         self.ruleset = ruleset
         self.engine = engine or CompiledEngine()
-        if trace and not self.engine.traces:
+        if (trace or profile) and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         self.cache = cache or CodeCache()
         self._trace = trace
         self._on_failure = on_failure
         self._debug = debug
+        self._profile = profile
         self._imports = imports(ruleset, debug=debug is not None)
+        if profile is not None:
+            self._imports = watched_imports(self._imports, profile)
 
     def listening(
         self,
@@ -93,6 +101,17 @@ class EwasmVM:
         Empty code succeeds with nothing. An exception is a fault of the node: of the host, of this machine, or want of
         memory.
         """
+        if self._profile is None:
+            return self._execute(host, message, code)
+        contract = Contract(str(message.code_address), code, message.kind.is_create)
+        self._profile.begin(contract, message.gas)
+        result = self._execute(WatchedHost(host, self._profile, self.ruleset.host), message, code)
+        kept = result.status in (Status.SUCCESS, Status.REVERT)
+        self._profile.end(result.gas_left, kept=kept, depth=message.depth)
+        return result
+
+    def _execute(self, host: Host, message: Message, code: bytes) -> Result:
+        """Run a message."""
         if not code:
             return Result(Status.SUCCESS, message.gas)
         if not has_preamble(code):
@@ -115,12 +134,16 @@ class EwasmVM:
         meter, message = frame.meter, frame.message
         try:
             meter.charge_particles(entry_price)
+            profiler = self._profile.frames[-1] if self._profile else None
+            if profiler is not None:
+                profiler.start(meter.counter.gas, entry_price)
             instance = loaded.instantiate(
                 self._imports,
                 gas=meter.counter.gas,
                 stack=STACK_BUDGET,
                 context=frame,
                 tracer=self._trace(message) if self._trace else None,
+                profiler=profiler,
             )
             meter.counter = frame.instance = instance
             try:
@@ -141,6 +164,8 @@ class EwasmVM:
 
     def _fail(self, message: Message, status: Status, reason: Reason) -> Result:
         """Return a failure, and tell whoever listens why."""
+        if self._profile:
+            self._profile.frames[-1].reason = reason
         if self._on_failure:
             self._on_failure(message, reason)
         return Result(status)

@@ -29,7 +29,7 @@ MAY_USE: dict[str, set[str]] = {
 LIBRARIES: dict[str, dict[str, str]] = {
     "evmc": {"cffi": ""},
     "wasm": {"wasmtime": "wasm/compiled/", "cffi": "wasm/compiled/native.py"},
-    "gas": {},
+    "gas": {"cxxfilt": "gas/symbols.py", "elftools": "gas/symbols.py", "rust_demangler": "gas/symbols.py"},
     "state": {
         "rlp": "state/codec.py",
         "eth_hash": "state/hash.py",
@@ -44,7 +44,7 @@ ASSEMBLER = ("wasm/text.py", "wasmtime")
 DOORS = {"ewasm/__init__.py", "ewasm/__main__.py", "ewasm/testing.py", "ewasm/client.py"}
 """The only files that may look up, and only when they are asked to: not while they are imported."""
 
-IMPORT_NAMES = {"pycryptodome": "Crypto", "py-ecc": "py_ecc"}
+IMPORT_NAMES = {"pycryptodome": "Crypto", "py-ecc": "py_ecc", "pyelftools": "elftools"}
 LONGEST = 640
 LONGER: dict[str, int] = {}
 """Files that may be longer than others, and how long."""
