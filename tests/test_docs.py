@@ -353,30 +353,43 @@ def default(option: click.Option) -> str:
     return "off" if option.is_flag else str(option.default) if isinstance(option.default, str) else "none"
 
 
+def command(name: str) -> click.Command:
+    """Return a command, or one of a group's."""
+    group, _, inner = name.partition(" ")
+    found = cli.commands[group]
+    return found.commands[inner] if isinstance(found, click.Group) else found
+
+
 def test_options() -> None:
     shown = tables(page("cli.md"), "option", "default")
+    measured = {"gas run", "gas call"}
     users = (
-        {"run", "deploy", "call"},
+        {"run", "deploy", "call"} | measured,
         {"witness"},
         {"verify"},
         {"check"},
         {"meter"},
+        measured,
+        {"gas compare"},
+        {"gas import"},
+        {"gas snapshot"},
         {"statetest", "spectest"},
     )
     described: dict[str, set[str]] = {}
     for rows, commands in zip(shown, users, strict=True):
-        for command in commands:
-            options = {o.opts[-1]: o for o in cli.commands[command].params if isinstance(o, click.Option)}
-            described[command] = options.keys() - {"--help"}
+        for name in commands:
+            options = {o.opts[-1]: o for o in command(name).params if isinstance(o, click.Option)}
+            described.setdefault(name, options.keys() - {"--help"})
             for flags, value, _ in rows:
-                name = code(flags)[0]
-                if name in options:
-                    assert value == default(options[name]), (command, name)
-                    described[command].discard(name)
-    assert described["run"] == {"--address"}
-    assert described["deploy"] == {"--state"}
+                option = code(flags)[0]
+                if option in options:
+                    assert value == default(options[option]), (name, option)
+                    described[name].discard(option)
+    assert described["run"] == described["gas run"] == {"--address"}
+    assert described["deploy"] == described["gas call"] == {"--state"}
     assert described["call"] == {"--state", "--dry-run"}
-    assert not any(described[command] for command in described.keys() - {"run", "deploy", "call"})
+    partly = {"run", "deploy", "call", "gas run", "gas call"}
+    assert [name for name in described.keys() - partly if described[name]] == []
     assert {code(row[0])[0] for row in table("cli.md", "command")} == cli.commands.keys()
     group = cli.commands["state"]
     assert isinstance(group, click.Group)

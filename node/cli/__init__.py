@@ -13,6 +13,7 @@ import click
 from node.cli import show
 from node.cli.check import check, meter
 from node.cli.execute import call, deploy, run
+from node.cli.gas import gas
 from node.cli.state import state
 from node.cli.suites import spectest, statetest
 from node.cli.witness import verify, witness
@@ -81,7 +82,7 @@ def cli(ctx: click.Context) -> None:
         ctx.exit(2)
 
 
-for command in (run, deploy, call, witness, verify, state, check, meter, statetest, spectest):
+for command in (run, deploy, call, witness, verify, state, check, meter, gas, statetest, spectest):
     cli.add_command(command)
 
 

@@ -158,31 +158,45 @@ sender_option = click.option("--sender", type=AddressParam(), help=f"Caller.  [d
 
 def message_options(function: F) -> F:
     """Add the other options of a message: value, gas, sender, and how to run it."""
-    for option in reversed(
-        (
-            value_option,
-            gas_option,
-            sender_option,
-            engine_option,
-            ruleset_option,
-            click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
-            click.option(
-                "--cache",
-                type=click.Path(file_okay=False, path_type=Path),
-                help="Directory of compiled code.  [default: the user's cache directory]",
-            ),
-            click.option("--no-cache", is_flag=True, help="Keep no compiled code on disk."),
-            click.option(
-                "--trace",
-                type=click.Path(dir_okay=False, writable=True, path_type=Path),
-                help="Write every instruction to this file, as JSON lines; needs --engine interpreter.",
-            ),
-            click.option("--diff", is_flag=True, help="Show all that changed in the state, before and after."),
-            json_option,
-        )
-    ):
+    for option in reversed((*_MESSAGE_OPTIONS, _trace_option, _diff_option, json_option)):
         function = option(function)
     return function
+
+
+def measuring_options(function: F) -> F:
+    """Add the options of a message that is measured: all but a trace."""
+    for option in reversed((*_MESSAGE_OPTIONS, json_option)):
+        function = option(function)
+    return function
+
+
+def comparing_options(function: F) -> F:
+    """Add what a message is: value, gas and sender."""
+    for option in reversed((value_option, gas_option, sender_option, json_option)):
+        function = option(function)
+    return function
+
+
+_MESSAGE_OPTIONS: Final = (
+    value_option,
+    gas_option,
+    sender_option,
+    engine_option,
+    ruleset_option,
+    click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
+    click.option(
+        "--cache",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Directory of compiled code.  [default: the user's cache directory]",
+    ),
+    click.option("--no-cache", is_flag=True, help="Keep no compiled code on disk."),
+)
+_diff_option: Final = click.option("--diff", is_flag=True, help="Show all that changed in the state, before and after.")
+_trace_option: Final = click.option(
+    "--trace",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write every instruction to this file, as JSON lines; needs --engine interpreter.",
+)
 
 
 def call_data(data: bytes | None, sig: str | None, arguments: tuple[str, ...]) -> tuple[bytes, Signature | None]:
