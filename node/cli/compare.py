@@ -147,7 +147,7 @@ def _cells(values: list[int]) -> list[str]:
 
 @click.command("import")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--output", "-o", required=True, type=click.Path(dir_okay=False, path_type=Path), help="TOML to write.")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="TOML to write.")
 @click.option("--name", help="Name of the ruleset.  [default: that of the output without its ending]")
 @click.option(
     "--unit",

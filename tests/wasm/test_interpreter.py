@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
 from typing import Any
 
 import pytest
@@ -25,10 +26,11 @@ from tests.wasm.running import (
     trapping,
     with_charges,
 )
-from wasm.engine import NO_LIMIT, Imports
+from wasm.engine import NO_LIMIT, Imports, Run
 from wasm.errors import Trap, TrapKind, Unsupported
+from wasm.instructions import CHARGE_OPERAND
 from wasm.interpreter import MAX_ENTRIES, Interpreter, InterpreterInstance
-from wasm.module import Module
+from wasm.module import Instr, Module, ValidModule
 
 
 @pytest.mark.parametrize(("code", "kind", "number"), TRAPS)
@@ -281,6 +283,98 @@ def test_an_exception_of_the_tracer_ends_the_run() -> None:
     with pytest.raises(Special):
         instance.invoke("f", 3)
     assert instance.stack == 100
+
+
+# The profiler
+
+
+class Notes:
+    """A profiler that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.runs: dict[Run, int] = defaultdict(int)
+        self.operands: dict[tuple[int, int], int] = defaultdict(int)
+        self.executed = 0
+        self.last: Run | None = None
+        self.seen: list[tuple[str, int, int]] = []
+
+    def enter(self, function: int, gas: int) -> None:
+        self.seen.append((f"enter {function}", gas, self.executed))
+
+    def leave(self, gas: int) -> None:
+        self.seen.append(("leave", gas, self.executed))
+
+    @property
+    def names(self) -> list[tuple[list[str], int]]:
+        """The runs with the names of their instructions."""
+        return [([op.name for _, op in run.instructions], times) for run, times in self.runs.items() if times]
+
+
+def profiled(module: ValidModule, *args: int, gas: int = 1_000) -> tuple[Notes, Any]:
+    """Return what a profiler was told, and the results or the trap."""
+    notes = Notes()
+    instance = Interpreter().load(module).instantiate({}, gas=gas, profiler=notes)
+    try:
+        return notes, instance.invoke("f", *args)
+    except Trap as trap:
+        return notes, trap
+
+
+def test_the_profiler_sees_calls_with_gas_and_instructions_so_far() -> None:
+    source = """(func $g (param i32) (result i32) (local i64) local.get 0 i32.const 1 i32.add)
+        (func (export "f") (param i32) (result i32) local.get 0 call $g nop call $g nop return)"""
+    module = with_charges(load(source), 1, {0: [charge(3)]})
+    notes, results = profiled(module, 5)
+    assert results == (7,)
+    assert notes.seen == [
+        ("enter 1", 1_000, 0),
+        ("enter 0", 997, 2),
+        ("leave", 997, 5),
+        ("enter 0", 997, 7),
+        ("leave", 997, 10),
+        ("leave", 997, 12),
+    ]
+    assert [run.locals for run in notes.runs] == [0, 1, None, None]
+    assert notes.executed == 12 == sum(len(names) * times for names, times in notes.names)
+
+
+def test_runs_are_what_lies_between_labels_branches_and_calls() -> None:
+    source = """(func (export "f") (param i32)
+        nop loop nop local.get 0 if nop nop end local.get 0 i32.const 1 i32.sub local.tee 0 i32.const 0 i32.ge_s br_if 0
+        end i32.const 3 drop)"""
+    notes, _ = profiled(load(source), 2)
+    assert sorted(notes.names) == sorted(
+        [
+            (["nop"], 1),
+            (["loop", "nop", "local.get", "if"], 3),
+            (["nop", "nop"], 2),
+            (["local.get", "i32.const", "i32.sub", "local.tee", "i32.const", "i32.ge_s", "br_if"], 3),
+            (["i32.const", "drop"], 1),
+        ]
+    )
+
+
+def test_the_last_run_tells_where_a_trap_was() -> None:
+    source = """(func (export "f") (param i32) nop local.get 0 i32.const 0 i32.div_u drop nop)"""
+    notes, trap = profiled(load(source), 2)
+    assert isinstance(trap, Trap)
+    assert notes.last is not None
+    places = [at for at, _ in notes.last.instructions]
+    assert trap.offset in places
+    assert places.index(trap.offset) == 3
+    assert [event for event, _, _ in notes.seen] == ["enter 0"], "nothing returned"
+
+
+def test_charges_by_operand_are_told() -> None:
+    source = load('(memory 1 9) (func (export "f") (result i32) i32.const 2 memory.grow)')
+    place = source.functions[0].body[1].offset
+    module = with_charges(source, 0, {1: [Instr(CHARGE_OPERAND, (5, 0), place)]})
+    notes, results = profiled(module)
+    assert results == (1,)
+    assert notes.operands == {(0, place): 10}
+    notes, trap = profiled(module, gas=9)
+    assert isinstance(trap, Trap)
+    assert not notes.operands, "it was not paid"
 
 
 def test_only_functions_of_traced_instances_are_traced() -> None:
