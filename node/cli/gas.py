@@ -16,7 +16,7 @@ from ewasm.cache import CodeCache
 from ewasm.ruleset import Ruleset
 from ewasm.vm import make_engine
 from gas.profile import SHARES, Failure, Profile
-from gas.report import Labels, amount, as_json, folded, speedscope
+from gas.report import Labels, amount, as_json, by_line, folded, speedscope
 from node import defaults
 from node.abi import revert_reason
 from node.cli import show
@@ -250,6 +250,16 @@ def _show(profile: Profile, labels: Labels, done: Executed, required: Gas | None
             for name, spent in list(profile.classes.items())[:bound]
         ],
     )
+    lines = list(by_line(profile, labels).items())[:bound]
+    if lines:
+        show.emit_table(
+            "Lines of the source",
+            ["line", "executed", "gas", "share"],
+            [
+                [str(line), f"{spent.count:,}", amount(spent.particles), _percent(spent.particles, all_gas)]
+                for (_, line), spent in lines
+            ],
+        )
 
 
 def _head(profile: Profile, done: Executed, required: Gas | None, given: Options) -> Iterator[tuple[str, str]]:

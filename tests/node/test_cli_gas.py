@@ -158,6 +158,8 @@ def test_lines_of_the_source() -> None:
     (loop,) = [number for number, text in enumerate(source, 1) if "sum += weight" in text]
     assert counts[loop] > 3
     assert {row["file"] for row in found["lines"]} == {"lines.c"}
+    shown = run("gas", "run", FIXTURES / "lines.wasm", "--input", "01ff10").stdout
+    assert re.search(rf"\n  lines\.c:{loop} +{counts[loop]} +", shown.partition("Lines of the source")[2])
 
 
 def test_a_revert_shows_its_reason() -> None:
