@@ -19,10 +19,10 @@ from fixtures.deploy import init_code
 from gas.collector import Collector
 from gas.meter import PARTICLES
 from gas.profile import Profile
-from gas.schedule import EWASM as SCHEDULE
 from node.measure import Call, Executed, gas_required, profiled
 from node.transaction import intrinsic_gas
 from state import Database, GenesisAccount, WorldState
+from tests.gas.profiles import hold
 from tests.helpers import fixture_code, wat
 from tests.node.world import ALICE, ALL_GAS, BOB, CALLER, ONE, RICH, TWO, A, B, C, call, contract, finisher, word
 from wasm.engine import Engine
@@ -125,27 +125,7 @@ def measured(to: Address | None, data: bytes, value: int, gas: int, *, transacti
 
 
 def check(profile: Profile, done: Executed) -> None:
-    """Hold a profile against the gas used, and its sums against each other."""
-    used = done.gas_used * PARTICLES
-    assert profile.particles == profile.totals[0].particles == used
-    assert sum(profile.shares.values()) == used
-    functions = [node for node in profile.nodes if node.kind == "function"]
-    by_place = sum(spent.particles for _, spent in profile.spent.values())
-    by_place += sum(profile.entries.values())
-    assert sum(node.particles for node in functions) == by_place
-    assert sum(spent.particles for spent in profile.classes.values()) == by_place
-    assert profile.instructions == sum(spent.count for _, spent in profile.spent.values())
-    assert profile.instructions == sum(spent.count for spent in profile.classes.values())
-    assert sum(row.self.particles for row in profile.summary) == used
-    assert all(node.particles >= 0 for node in functions)
-    assert all(0 <= node.parts.get("rounding", 0) < node.calls * PARTICLES for node in profile.nodes)
-    for op, spent in profile.spent.values():
-        if op.name not in SCHEDULE.operands:
-            assert spent.particles == spent.count * SCHEDULE.price(op)
-    for share, particles in profile.shares.items():
-        assert (particles < 0) is (share in ("refund", "stipend")), share
-    for node in profile.nodes[1:]:
-        assert profile.nodes[node.parent].calls
+    hold(profile, done.gas_used)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -161,7 +141,7 @@ def test_a_profile_adds_up_to_the_gas_used(name: str, engine: Engine) -> None:
         assert done == call_.execute(EwasmVM(EWASM, engine))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.sampled_from(sorted(CALLS)), st.integers(0, 60_000))
 def test_a_profile_adds_up_wherever_the_gas_runs_out(name: str, gas: int) -> None:
     to, data, value = CALLS[name]
@@ -170,7 +150,7 @@ def test_a_profile_adds_up_wherever_the_gas_runs_out(name: str, gas: int) -> Non
     check(*profiled(call_, EWASM))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([name for name in CALLS if CALLS[name][0] is not None]), st.integers(0, 30_000))
 def test_a_profile_of_a_message_adds_up(name: str, gas: int) -> None:
     to, data, value = CALLS[name]
