@@ -80,12 +80,16 @@ class EwasmVM:
         self,
         *,
         trace: Callable[[Message], Tracer | None] | None = None,
+        profile: Collector | None = None,
         on_failure: Callable[[Message, Reason], None] | None = None,
     ) -> Self:
         """Return this machine with listeners in place of its own; all else is shared, prepared code too."""
-        if trace and not self.engine.traces:
+        if (trace or profile) and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         other = copy(self)
+        if profile is not None:
+            other._profile = profile  # noqa: SLF001  # the same
+            other._imports = watched_imports(imports(self.ruleset, debug=self._debug is not None), profile)  # noqa: SLF001  # the same
         other._trace, other._on_failure = trace or self._trace, on_failure or self._on_failure  # noqa: SLF001  # a copy of this very object
         return other
 

@@ -252,6 +252,18 @@ def test_where_gas_ran_out() -> None:
     assert TURNS[failure.place.offset or 0] == 0x0C  # br: its charge stands just inside the loop
 
 
+def test_a_machine_profiles_one_message() -> None:
+    call_ = measured(*CALLS["a call of a call"], 400_000)
+    machine = EwasmVM(EWASM, Interpreter())
+    collector = Collector(EWASM.schedule)
+    done = call_.execute(machine.listening(profile=collector), collector)
+    found = collector.finish(400_000, done.result.gas_left, intrinsic=done.intrinsic, refund=done.refund)
+    assert found == profiled(call_, EWASM)[0]
+    assert call_.execute(machine) == done, "the machine itself has no collector"
+    with pytest.raises(ValueError, match="the engine compiled cannot trace"):
+        EwasmVM(EWASM, make_engine("compiled")).listening(profile=collector)
+
+
 def test_only_an_engine_that_traces_profiles() -> None:
     with pytest.raises(ValueError, match="the engine compiled cannot trace"):
         EwasmVM(EWASM, make_engine("compiled"), profile=Collector(EWASM.schedule))
