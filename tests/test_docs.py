@@ -398,6 +398,27 @@ def test_options() -> None:
     assert described_state == {name: default(option) for name, option in options.items()}
 
 
+def test_options_of_calibrate() -> None:
+    options = {o.opts[-1]: o for o in command("gas calibrate").params if isinstance(o, click.Option)}
+    shown = {code(flag)[0]: value for flag, value, _ in table("measuring.md", "option", "default")}
+    assert shown.keys() == options.keys()
+    for name, value in shown.items():
+        assert value == ("compiled" if name == "--engine" else default(options[name])), name
+
+
+def test_prices_of_the_calibration() -> None:
+    """The times were measured; the gas beside them is the ruleset's."""
+    shown = table("measuring.md", "what", "ns")
+    prices = EWASM.schedule.instructions
+    for what, _, gas, _ in shown:
+        names = [name for name in code(what) if name in prices and name != "call"]
+        if what.startswith("memory.") or "MiB" in what:
+            continue
+        for name in names:
+            assert float(gas) == pytest.approx(prices[name] / 10_000), what
+    assert len(shown) > 20
+
+
 def test_defaults() -> None:
     shown = dict(table("cli.md", "", "value"))
     block = defaults.block(7, 1)

@@ -20,6 +20,7 @@ from gas.report import Labels, amount, as_json, by_line, folded, speedscope
 from node import defaults
 from node.abi import revert_reason
 from node.cli import show
+from node.cli.calibrate import calibrate
 from node.cli.compare import compare, import_
 from node.cli.execute import STATE_OPTION, artefacts
 from node.cli.fresh import fresh_call
@@ -158,7 +159,7 @@ def call(
         raise InputError(str(error)) from error
 
 
-for command in (compare, import_, snapshot):
+for command in (calibrate, compare, import_, snapshot):
     gas.add_command(command)
 
 
