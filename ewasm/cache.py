@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from ewasm.artefacts import ArtefactStore
 from ewasm.contract import Finding, check
 from ewasm.ruleset import Ruleset
+from gas.counting import Counted, count
 from gas.metering import VERSION
 from wasm.engine import Engine, Loaded
 
@@ -28,14 +29,18 @@ _PRICE_BYTES: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is known of some code: why it is refused, or how to run it and what its initial memory costs (particles)."""
+    """What is known of some code: why it is refused, or how to run it and what its initial memory costs (particles).
+
+    `counted` tells what its counters mean, if it has any.
+    """
 
     findings: tuple[Finding, ...]
     loaded: Loaded | None = None
     entry_price: int = 0
+    counted: Counted | None = None
 
 
-Key: TypeAlias = tuple[bytes, str, bool, int, str]
+Key: TypeAlias = tuple[bytes, str, bool, bool, int, str]
 
 
 class CodeCache:
@@ -51,14 +56,20 @@ class CodeCache:
         self._bytes = 0
         self._lock = Lock()
 
-    def get(self, code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = False) -> Prepared:
-        """Return code prepared for an engine under a ruleset."""
-        key = (code, ruleset.hash, debug, VERSION, engine.identity)
+    def get(
+        self, code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = False, counting: bool = False
+    ) -> Prepared:
+        """Return code prepared for an engine under a ruleset; what is `counting` is never kept on disk."""
+        key = (code, ruleset.hash, debug, counting, VERSION, engine.identity)
         with self._lock:
             if key in self._entries:
                 self._entries.move_to_end(key)
                 return self._entries[key][0]
-        prepared = self._prepare(code, ruleset, engine, debug=debug)
+        prepared = (
+            prepare(code, ruleset, engine, debug=debug, counting=True)
+            if counting
+            else self._prepare(code, ruleset, engine, debug=debug)
+        )
         with self._lock:
             if key not in self._entries:
                 size = max(len(code), ENTRY_BYTES)
@@ -100,11 +111,16 @@ def collector_paused() -> Iterator[None]:
 
 
 @collector_paused()
-def prepare(code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = False) -> Prepared:
-    """Check, meter and load code."""
+def prepare(code: bytes, ruleset: Ruleset, engine: Engine, *, debug: bool = False, counting: bool = False) -> Prepared:
+    """Check, meter and load code, with counters beside its charges if it is to be `counting`."""
     verdict = check(code, ruleset, debug=debug)
     module = verdict.module
     if module is None:
         return Prepared(verdict.findings)
     pages = sum(memory.limits.minimum for memory in module.memories)
-    return Prepared((), engine.load(ruleset.meter(module)), ruleset.schedule.initial_pages(pages))
+    price = ruleset.schedule.initial_pages(pages)
+    metered = ruleset.meter(module)
+    if counting:
+        counted = count(module, metered, ruleset.schedule)
+        return Prepared((), engine.load(counted.module), price, counted)
+    return Prepared((), engine.load(metered), price)

@@ -8,7 +8,7 @@ from typing import Final, Self, TypeAlias
 
 from evmc import Host, Message, Result, Status
 from ewasm.binding import imports
-from ewasm.cache import CodeCache
+from ewasm.cache import CodeCache, Prepared
 from ewasm.contract import Finding, has_preamble
 from ewasm.frame import ContractFailure, Finish, Frame, Revert
 from ewasm.profiling import WatchedHost, watched_imports
@@ -17,8 +17,9 @@ from ewasm.threads import with_room
 from gas.collector import Collector
 from gas.meter import STACK_BUDGET, Meter, OutOfGas
 from gas.profile import Contract
+from gas.quick import QuickFrame
 from wasm.compiled import CompiledEngine
-from wasm.engine import Engine, Loaded, Tracer
+from wasm.engine import Engine, Tracer
 from wasm.errors import Trap, TrapKind
 from wasm.interpreter import Interpreter
 
@@ -47,9 +48,9 @@ class EwasmVM:
     """A VM for one ruleset on one engine.
 
     Listeners are arguments, nothing by default: `trace` gives a tracer for a message and `profile` is told where the
-    gas goes (the engine must be one that traces), `on_failure` is told why a message failed, `debug` receives what the
-    debug functions print and allows them. None of them can change a result. A collector listens to one transaction or
-    outermost message, so a VM with one serves no other.
+    gas goes (the engine must be one that traces, or the collector a counting one), `on_failure` is told why a message
+    failed, `debug` receives what the debug functions print and allows them. None of them can change a result. A
+    collector listens to one transaction or outermost message, so a VM with one serves no other.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class EwasmVM:
     ) -> None:
         self.ruleset = ruleset
         self.engine = engine or CompiledEngine()
-        if (trace or profile) and not self.engine.traces:
+        if (trace or (profile and not profile.counting)) and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         self.cache = cache or CodeCache()
         self._trace = trace
         self._on_failure = on_failure
         self._debug = debug
         self._profile = profile
+        self._counting = profile is not None and profile.counting
         self._imports = imports(ruleset, debug=debug is not None)
         if profile is not None:
             self._imports = watched_imports(self._imports, profile)
@@ -120,39 +122,44 @@ class EwasmVM:
             return Result(Status.SUCCESS, message.gas)
         if not has_preamble(code):
             return self._fail(message, Status.REJECTED, Finding("preamble", "not WebAssembly: no preamble"))
-        prepared = self.cache.get(code, self.ruleset, self.engine, debug=self._debug is not None)
+        prepared = self.cache.get(
+            code, self.ruleset, self.engine, debug=self._debug is not None, counting=self._counting
+        )
         if prepared.loaded is None:
             return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, prepared.findings[0])
         meter = Meter(message.gas)
         frame = Frame(host, message, code, meter, self.ruleset, self._debug or _discard)
-        result = with_room(self.engine, lambda: self._run(frame, prepared.loaded, prepared.entry_price))
+        result = with_room(self.engine, lambda: self._run(frame, prepared))
         if message.kind.is_create and result.status is Status.SUCCESS and has_preamble(result.output):
             created = self.cache.get(result.output, self.ruleset, self.engine, debug=self._debug is not None)
             if created.findings:
                 return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, created.findings[0])
         return result
 
-    def _run(self, frame: Frame, loaded: Loaded | None, entry_price: int) -> Result:
+    def _run(self, frame: Frame, prepared: Prepared) -> Result:
         """Pay for the memory, instantiate, call `main`, and translate every end."""
+        loaded = prepared.loaded
         assert loaded is not None
         meter, message = frame.meter, frame.message
         try:
-            meter.charge_particles(entry_price)
+            meter.charge_particles(prepared.entry_price)
             profiler = self._profile.frames[-1] if self._profile else None
             if profiler is not None:
-                profiler.start(meter.counter.gas, entry_price)
+                profiler.start(meter.counter.gas, prepared.entry_price)
             instance = loaded.instantiate(
                 self._imports,
                 gas=meter.counter.gas,
                 stack=STACK_BUDGET,
                 context=frame,
                 tracer=self._trace(message) if self._trace else None,
-                profiler=profiler,
+                profiler=None if prepared.counted else profiler,
             )
             meter.counter = frame.instance = instance
             try:
                 instance.invoke("main")
             finally:
+                if prepared.counted and isinstance(profiler, QuickFrame):
+                    profiler.read(prepared.counted, instance)
                 instance.context = None  # no cycle: what the engine holds is freed at once
         except Finish as end:
             return Result(Status.SUCCESS, meter.left_for_caller, end.output)

@@ -218,7 +218,13 @@ class Frame:
 
 
 class Collector:
-    """Listens to a transaction, or a message by itself; `finish` gives its profile."""
+    """Listens to a transaction, or a message by itself; `finish` gives its profile.
+
+    One that is `counting` wants code with counters in it, in place of an engine that tells it of calls.
+    """
+
+    counting = False
+    frame: type[Frame] = Frame
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
@@ -269,7 +275,7 @@ class Collector:
         node = self._above.child(number, "contract", number, None, "")
         node.calls += 1
         self.messages[-1].node = node
-        self.frames.append(Frame(self, number, contract.address, node, gas))
+        self.frames.append(self.frame(self, number, contract.address, node, gas))
         return self.frames[-1]
 
     def end(self, gas_left: int, *, kept: bool, depth: int) -> None:

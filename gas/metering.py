@@ -96,11 +96,12 @@ class _Frame:
 
 
 def charge_points(
-    body: Expr, local_count: int, schedule: Schedule
+    body: Expr, local_count: int, schedule: Schedule, paid: dict[int, list[int]] | None = None
 ) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
     """Return what is charged where: from the index of the instruction that a charge stands before to particles.
 
-    The second mapping is of charges by operand: to (unit, shift). One pass, linear in the size of the body.
+    The second mapping is of charges by operand: to (unit, shift). One pass, linear in the size of the body. `paid`, if
+    given, is filled with the indices of the instructions that are paid at each point, free ones included.
     """
     prices: dict[Op, int] = {}
     dynamic = {name: price for name, price in schedule.operands.items() if price[0]}
@@ -117,17 +118,23 @@ def charge_points(
         if name not in _STRUCTURAL:
             if reach:
                 costs[current] += cost
+                if paid is not None:
+                    paid.setdefault(current, []).append(position)
                 if name in dynamic:
                     by_operand[position] = dynamic[name]
             continue
         if reach and name not in ("loop", "else", "end"):
             costs[current] += cost
+            if paid is not None:
+                paid.setdefault(current, []).append(position)
         following = position + 1
         if name in ("block", "loop", "if"):
             frames.append(_Frame(name, len(frames), current, live=reach))
             if reach and name != "block":
                 current = following
                 costs[current] = cost if name == "loop" else 0
+                if paid is not None and name == "loop":
+                    paid[current] = [position]
         elif name == "else":
             frame = frames[-1]
             frame.has_else = True

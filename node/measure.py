@@ -13,6 +13,7 @@ from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
 from gas.collector import Collector
 from gas.profile import Profile
+from gas.quick import QuickCollector
 from node import defaults
 from node.estimate import least_limit
 from node.host import NodeHost, create_address
@@ -116,10 +117,19 @@ def code_call(
     )
 
 
-def profiled(call: Call, ruleset: Ruleset, *, debug: Callable[[str], None] | None = None) -> tuple[Profile, Executed]:
-    """Execute a call on the interpreter; return where its gas went. Raise `InvalidTransaction`."""
-    collector = Collector(ruleset.schedule)
-    done = call.execute(EwasmVM(ruleset, Interpreter(), profile=collector, debug=debug), collector)
+def profiled(
+    call: Call,
+    ruleset: Ruleset,
+    *,
+    quick: Engine | None = None,
+    debug: Callable[[str], None] | None = None,
+) -> tuple[Profile, Executed]:
+    """Execute a call on the interpreter; return where its gas went. Raise `InvalidTransaction`.
+
+    A `quick` profile is made on the engine given, from counters in the code; see `gas.quick` for what it lacks.
+    """
+    collector = Collector(ruleset.schedule) if quick is None else QuickCollector(ruleset.schedule)
+    done = call.execute(EwasmVM(ruleset, quick or Interpreter(), profile=collector, debug=debug), collector)
     profile = collector.finish(
         call.gas,
         done.result.gas_left,

@@ -53,6 +53,7 @@ class Options:
     speedscope: Path | None
     all_rows: bool
     no_required: bool
+    quick: bool
 
 
 def report_options(function: F) -> F:
@@ -70,6 +71,11 @@ def report_options(function: F) -> F:
                 "--speedscope",
                 type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
                 help="Write a speedscope file.",
+            ),
+            click.option(
+                "--quick",
+                is_flag=True,
+                help="Profile on --engine, for long runs: without the paths of calls.",
             ),
         )
     ):
@@ -166,7 +172,8 @@ for command in (calibrate, compare, import_, snapshot):
 def _report(call: Call, given: Options, name: str) -> None:
     """Measure a call, write what is asked for, and exit as it ended."""
     debug = (lambda text: click.echo(f"debug: {text}", err=True)) if given.debug else None
-    profile, done = profiled(call, given.ruleset, debug=debug)
+    quick = make_engine(given.engine) if given.quick else None
+    profile, done = profiled(call, given.ruleset, quick=quick, debug=debug)
     required = None
     if not given.no_required and given.ruleset.metered:
         cache = CodeCache(artefacts=artefacts(given.cache, no_cache=given.no_cache))
@@ -273,6 +280,8 @@ def _head(profile: Profile, done: Executed, required: Gas | None, given: Options
     elif not given.no_required and given.ruleset.metered:
         yield "gas required", f"more than {max(given.gas, defaults.BLOCK_GAS_LIMIT):,}, or no amount suffices"
     yield "instructions", f"{profile.instructions:,}"
+    if given.quick:
+        yield "profile", "quick: totals of functions are without what they call"
 
 
 def _failure(failure: Failure, labels: Labels, limit: Gas, required: Gas | None) -> Iterator[tuple[str, str]]:
