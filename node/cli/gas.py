@@ -15,6 +15,7 @@ from evmc import U256, Address, Gas, Status
 from ewasm.cache import CodeCache
 from ewasm.ruleset import Ruleset
 from ewasm.vm import make_engine
+from gas.page import page
 from gas.profile import SHARES, Failure, Profile
 from gas.report import Labels, amount, as_json, by_line, folded, speedscope
 from node import defaults
@@ -51,6 +52,7 @@ class Options:
     as_json: bool
     folded: Path | None
     speedscope: Path | None
+    html: Path | None
     all_rows: bool
     no_required: bool
     quick: bool
@@ -71,6 +73,11 @@ def report_options(function: F) -> F:
                 "--speedscope",
                 type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
                 help="Write a speedscope file.",
+            ),
+            click.option(
+                "--html",
+                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                help="Write a page to look at in a browser.",
             ),
             click.option(
                 "--quick",
@@ -186,6 +193,13 @@ def _report(call: Call, given: Options, name: str) -> None:
         _write(given.folded, "".join(f"{line}\n" for line in folded(profile, labels)))
     if given.speedscope:
         _write(given.speedscope, json.dumps(speedscope(profile, labels, name)))
+    if given.html:
+        facts = [
+            *_head(profile, done, required, given),
+            ("gas limit", f"{call.gas:,}"),
+            ("ruleset", given.ruleset.name),
+        ]
+        _write(given.html, page(profile, labels, name, facts))
     document = {
         "status": done.result.status.name,
         "gas_limit": call.gas,
@@ -195,7 +209,7 @@ def _report(call: Call, given: Options, name: str) -> None:
     }
     if given.as_json:
         show.emit_json(document)
-    elif Path("-") not in (given.folded, given.speedscope):
+    elif Path("-") not in (given.folded, given.speedscope, given.html):
         _show(profile, labels, done, required, given)
     sys.exit(0 if done.succeeded else 1)
 
