@@ -167,6 +167,6 @@ def _read(program: Any, found: dict[int, Line | None]) -> None:
             continue
         if state.end_sequence:
             found.setdefault(state.address, None)
-        elif state.line and state.file - first < len(files):
+        elif state.line > 0 and state.file - first < len(files):
             name = files[state.file - first].name.decode(errors="replace")
             found[state.address] = Line(printable(name), state.line)
