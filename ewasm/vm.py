@@ -73,7 +73,6 @@ class EwasmVM:
         self._on_failure = on_failure
         self._debug = debug
         self._profile = profile
-        self._counting = profile is not None and profile.counting
         self._imports = imports(ruleset, debug=debug is not None)
         if profile is not None:
             self._imports = watched_imports(self._imports, profile)
@@ -86,7 +85,7 @@ class EwasmVM:
         on_failure: Callable[[Message, Reason], None] | None = None,
     ) -> Self:
         """Return this machine with listeners in place of its own; all else is shared, prepared code too."""
-        if (trace or profile) and not self.engine.traces:
+        if (trace or (profile and not profile.counting)) and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         other = copy(self)
         if profile is not None:
@@ -123,7 +122,11 @@ class EwasmVM:
         if not has_preamble(code):
             return self._fail(message, Status.REJECTED, Finding("preamble", "not WebAssembly: no preamble"))
         prepared = self.cache.get(
-            code, self.ruleset, self.engine, debug=self._debug is not None, counting=self._counting
+            code,
+            self.ruleset,
+            self.engine,
+            debug=self._debug is not None,
+            counting=self._profile is not None and self._profile.counting,
         )
         if prepared.loaded is None:
             return self._fail(message, Status.CONTRACT_VALIDATION_FAILURE, prepared.findings[0])

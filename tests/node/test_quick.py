@@ -134,6 +134,16 @@ def test_functions_stand_below_their_contract(engine: Engine) -> None:
     assert set(kinds) == {("contract", "root"), ("function", "contract"), ("host", "contract")}
 
 
+def test_a_machine_may_be_lent_to_a_quick_collector(engine: Engine) -> None:
+    vm = EwasmVM(EWASM, engine)
+    call = measured(COUNTER, abi_call("increment()"), 0, 400_000)
+    collector = QuickCollector(EWASM.schedule)
+    done = call.execute(vm.listening(profile=collector), collector)
+    quick = collector.finish(call.gas, done.result.gas_left, intrinsic=done.intrinsic, refund=done.refund)
+    assert done == call.execute(vm)
+    alike(quick, profiled(call, EWASM)[0])
+
+
 def test_a_trap_is_placed_as_far_as_the_engine_tells(engine: Engine) -> None:
     quick, _ = profiled(measured(TRAP, b"", 0, 90_000), EWASM, quick=engine)
     (failure,) = quick.failures
