@@ -14,6 +14,7 @@ from node.cli import show
 from node.cli.check import check, meter
 from node.cli.execute import call, deploy, run
 from node.cli.gas import gas
+from node.cli.node import node
 from node.cli.state import state
 from node.cli.suites import spectest, statetest
 from node.cli.witness import verify, witness
@@ -82,7 +83,7 @@ def cli(ctx: click.Context) -> None:
         ctx.exit(2)
 
 
-for command in (run, deploy, call, witness, verify, state, check, meter, gas, statetest, spectest):
+for command in (run, deploy, call, node, witness, verify, state, check, meter, gas, statetest, spectest):
     cli.add_command(command)
 
 

@@ -1,0 +1,198 @@
+"""What `ewasm node` does: it reads what the user named, runs the node, and prints what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from evmc import U256
+from ewasm.ruleset import Ruleset, RulesetError, find_ruleset
+from node.abi import revert_reason
+from node.chain import DERIVATION_PATH, Block, BlockReceipt, Genesis, UnusableChain, Wallet
+from node.cli import show
+from node.cli.options import InputError, read_bytes
+from node.rpc.access import Access
+from node.rpc.errors import RpcError
+from node.rpc.limits import Limits
+from node.rpc.node import Node, Options, run
+from state import GenesisAccount, StoreError
+
+COIN = 10**18
+_FREE = ("hera", "ssvm")
+
+
+def serve(options: Mapping[str, Any], given: set[str]) -> None:
+    """Run a node until it is told to end; `given` are the options of the genesis that the user gave."""
+    quiet, host, port = options["quiet"], options["host"], options["port"]
+    wallet = _wallet(options["mnemonic"], options["accounts"])
+    ruleset = _ruleset(options["ruleset_name"])
+    folder: Path | None = options["folder"]
+    new = folder is None or not folder.exists() or not any(folder.iterdir())
+    with suppress(ImportError, ValueError, OSError):
+        _raise_file_limit()
+    try:
+        node = Node(
+            Options(
+                wallet=wallet,
+                genesis=_genesis(options, wallet) if new or given else None,
+                ruleset=ruleset,
+                ruleset_name=options["ruleset_name"],
+                engine=options["engine"],
+                state=folder,
+                automine=not options["no_mining"] and options["block_time"] is None,
+                block_time=options["block_time"],
+                workers=options["workers"],
+                call_timeout=options["call_timeout"],
+                access=Access(
+                    hosts=frozenset({*options["allow_host"], host} - {"0.0.0.0", "::"}),  # noqa: S104  # taken out
+                    origins=frozenset(options["allow_origin"]),
+                    developer=options["allow_dev_methods"],
+                ),
+                limits=Limits(**{each.name: options[f"max_{each.name}"] for each in fields(Limits)}),
+            ),
+            on_call=(lambda _name, _error: None) if quiet else _print_call,
+        )
+    except (UnusableChain, StoreError) as error:
+        raise InputError(str(error)) from error
+    if not quiet:
+        print_banner(node, options["mnemonic"])
+        node.chain.events.on_block(lambda block, receipts: _print_block(node, block, receipts))
+    try:
+        asyncio.run(run(node, host, port, _print_addresses))
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot listen on {host}:{port}: {reason}; give another --host or --port") from error
+
+
+def _wallet(mnemonic: str, accounts: int) -> Wallet:
+    try:
+        return Wallet.from_mnemonic(mnemonic, accounts)
+    except ValueError as error:
+        raise InputError(f"--mnemonic: {error}") from error
+
+
+def _ruleset(name: str) -> Ruleset:
+    if name in _FREE:
+        raise click.UsageError(
+            f"--ruleset {name} cannot be used here: its instructions are free, a call could run forever"
+        )
+    try:
+        return find_ruleset(name)
+    except RulesetError as error:
+        raise InputError(f"--ruleset: {error}") from error
+
+
+def _genesis(options: Mapping[str, Any], wallet: Wallet) -> Genesis:
+    """Return the first block: from a file, or with the wallet's accounts."""
+    file: Path | None = options["genesis_file"]
+    if file is None:
+        balance = U256(min(options["balance"] * COIN, 2**256 - 1))
+        return Genesis(
+            chain_id=options["chain_id"],
+            accounts={address: GenesisAccount(balance=balance) for address in wallet.addresses},
+            gas_limit=options["gas_limit"],
+            base_fee=int(options["base_fee"]),
+        )
+    try:
+        return Genesis.parse(json.loads(read_bytes(file)))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: no JSON: {error!s:.100}") from error
+    except UnusableChain as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system does: every connection is one."""
+    import resource  # noqa: PLC0415  # not on every system
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+# What is printed
+
+
+def print_banner(node: Node, mnemonic: str) -> None:
+    """Print the accounts with their keys, and what the chain is."""
+    wallet, genesis = node.chain.wallet, node.chain.header("earliest")
+    state = node.chain.state()
+    accounts = [(address, state.account(address)) for address in wallet.addresses]
+    lines = [
+        f"ewasm node: ruleset {node.chain.ruleset.name}, engine {node.chain.vm.engine.name}",
+        "",
+        "Available Accounts",
+        "==================",
+        *(
+            f"({number}) {address} ({(account.balance if account else 0) / COIN:.6f} coins)"
+            for number, (address, account) in enumerate(accounts)
+        ),
+        "",
+        "Private Keys (known to everybody: never use them elsewhere)",
+        "==================",
+        *(f"({number}) {wallet.key(address)}" for number, address in enumerate(wallet.addresses)),
+        "",
+        "Wallet",
+        "==================",
+        f"Mnemonic:          {mnemonic}",
+        f"Derivation path:   {DERIVATION_PATH}",
+        "",
+        f"Chain ID:          {node.chain.chain_id}",
+        f"Base Fee:          {node.chain.next_base_fee()}",
+        f"Gas Limit:         {node.chain.head.gas_limit}",
+        f"Genesis Timestamp: {genesis.timestamp}",
+        f"Block Number:      {node.chain.head.number}",
+        "",
+    ]
+    for line in lines:
+        click.echo(show.one_line(line))
+
+
+def _print_addresses(addresses: list[tuple[str, int]]) -> None:
+    for host, port in addresses:
+        click.echo(f"Listening on [{host}]:{port}" if ":" in host else f"Listening on {host}:{port}")
+
+
+def _print_call(name: str, error: RpcError | None) -> None:
+    click.echo(show.one_line(f"{name:.100}" if error is None else f"{name:.100}: {error.message} ({error.code})"))
+
+
+def _print_block(node: Node, block: Block, receipts: tuple[BlockReceipt, ...]) -> None:
+    """Print a block, with its transactions."""
+    if not node.service.settings.logging:
+        return
+    lines = [""]
+    for receipt in receipts:
+        lines.append(f"    Transaction: {receipt.transaction.hash}")
+        if receipt.contract is not None and receipt.succeeded:
+            lines.append(f"    Contract created: {receipt.contract}")
+        lines.append(f"    Gas used: {receipt.gas_used}")
+        if not receipt.succeeded:
+            lines.append(f"    Error: {_why(receipt)}")
+        lines.append("")
+    time = (
+        datetime.fromtimestamp(block.header.timestamp, UTC).isoformat()
+        if block.header.timestamp < 2**37
+        else "far away"
+    )
+    lines += [
+        f"    Block Number: {block.number}",
+        f"    Block Hash: {block.hash}",
+        f"    Block Time: {block.header.timestamp} ({time})",
+        "",
+    ]
+    click.echo("\n".join(map(show.one_line, lines)))
+
+
+def _why(receipt: BlockReceipt) -> str:
+    reason = revert_reason(receipt.output)
+    if reason is not None:
+        return f"reverted with: {reason}"
+    return receipt.status.name.lower().replace("_", " ")

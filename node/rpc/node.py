@@ -1,0 +1,174 @@
+"""A node: chain, methods, server and workers put together, from starting to stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from ewasm.artefacts import ArtefactStore, default_directory
+from ewasm.cache import CodeCache
+from ewasm.ruleset import Ruleset
+from node.chain import Chain, Genesis, Wallet
+from node.rpc.access import Access
+from node.rpc.dispatch import Caller, Dispatcher
+from node.rpc.errors import RpcError
+from node.rpc.limits import Limits
+from node.rpc.methods import METHODS
+from node.rpc.server import Server
+from node.rpc.service import Context, Service, translate
+from node.rpc.session import Session
+from node.rpc.table import Method
+from node.rpc.workers import Workers, WorkerSettings
+from state.lmdb import LmdbStore
+
+WORKER_THREADS: Final = 4
+"""Threads of the server for each worker process: each waits for one answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a node is started with.
+
+    `ruleset_name` is how a worker finds the ruleset; `state` is the chain's directory, None for a chain in memory.
+    """
+
+    wallet: Wallet
+    genesis: Genesis | None
+    ruleset: Ruleset
+    ruleset_name: str = "ewasm"
+    engine: str = "compiled"
+    state: Path | None = None
+    automine: bool = True
+    block_time: float | None = None
+    workers: int = 0
+    call_timeout: float | None = None
+    access: Access = field(default_factory=Access)
+    limits: Limits = field(default_factory=Limits)
+
+
+class Node:
+    """A running node. `on_call` is told of every call by its name, with the error if there was one."""
+
+    def __init__(
+        self, options: Options, on_call: Callable[[str, RpcError | None], None] = lambda _name, _error: None
+    ) -> None:
+        """Open the chain; raise UnusableChain or StoreError."""
+        self.options = options
+        self._on_call = on_call
+        self._temporary: Path | None = None
+        self._store: LmdbStore | None = None
+        self._workers: Workers | None = None
+        folder = options.state
+        if folder is None and options.workers:
+            folder = self._temporary = Path(tempfile.mkdtemp(prefix="ewasm-node-"))
+        try:
+            if folder is not None:
+                self._store = LmdbStore(folder, create=True)
+            self.chain = Chain(
+                self._store,
+                options.genesis,
+                wallet=options.wallet,
+                ruleset=options.ruleset,
+                engine=options.engine,
+                cache=CodeCache(artefacts=_artefacts()),
+                automine=options.automine,
+            )
+        except BaseException:
+            self._close_store()
+            raise
+        self.service = Service(self.chain, options.limits, call_timeout=options.call_timeout)
+        dispatcher = Dispatcher(
+            METHODS, options.limits, run=self._run, translate=translate, on_call=self._called, on_fault=_show
+        )
+        self.server = Server(
+            dispatcher,
+            self._caller,
+            access=options.access,
+            threads=8 + WORKER_THREADS * options.workers,
+            on_close=self.service.subscriptions.forget,
+        )
+
+    async def start(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Listen, and mine if the clock says so; return the addresses. Raise OSError where that is not possible."""
+        addresses = await self.server.start(host, port)
+        if self._store is not None and self.options.workers:
+            self._workers = Workers(self.options.workers, self._worker_settings(self._store))
+        self.service.mining.set(self.options.block_time)
+        return addresses
+
+    async def stop(self) -> None:
+        """Take no more requests, end those under way, and close the chain: all of it is in the store.
+
+        A call that does not end is left to the end of the process, and with it what it reads.
+        """
+        self.service.close()
+        if self._workers is not None:
+            self._workers.close()
+        if await self.server.stop():
+            self.chain.close()
+            self._close_store()
+
+    @property
+    def workers(self) -> list[int]:
+        """The ids of the worker processes."""
+        return [] if self._workers is None else self._workers.processes
+
+    def _caller(self, developer: bool, session: Session | None) -> Context:  # noqa: FBT001  # the server's order
+        return Context.of(self.service, developer=developer, session=session)
+
+    def _called(self, name: str, error: RpcError | None) -> None:
+        if self.service.settings.logging:
+            self._on_call(name, error)
+
+    def _run(self, caller: Caller, method: Method, arguments: list[Any], params: Any) -> Any:
+        """Run a method: in a worker if it only reads what a worker can see."""
+        if self._workers is not None and method.reads and "pending" not in arguments:
+            return self._workers.call(method.name, params)
+        return method.result.write(method.function(caller, *arguments))
+
+    def _worker_settings(self, store: LmdbStore) -> WorkerSettings:
+        cache = default_directory()
+        return WorkerSettings(
+            store=str(store.folder),
+            ruleset=self.options.ruleset_name,
+            engine=self.options.engine,
+            call_timeout=self.options.call_timeout,
+            cache=None if cache is None else str(cache),
+        )
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+async def run(node: Node, host: str, port: int, on_ready: Callable[[list[tuple[str, int]]], None]) -> None:
+    """Run a node until it is told to end (SIGINT, SIGTERM); raise OSError if it cannot listen."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    if os.name == "posix":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, ended.set)
+    try:
+        on_ready(await node.start(host, port))
+        await ended.wait()
+    finally:
+        await node.stop()
+
+
+def _artefacts() -> ArtefactStore | None:
+    directory = default_directory()
+    return None if directory is None else ArtefactStore(directory)
+
+
+def _show(_name: str, fault: Exception) -> None:
+    traceback.print_exception(fault)
