@@ -44,7 +44,13 @@ ASSEMBLER = ("wasm/text.py", "wasmtime")
 DOORS = {"ewasm/__init__.py", "ewasm/__main__.py", "ewasm/testing.py", "ewasm/client.py"}
 """The only files that may look up, and only when they are asked to: not while they are imported."""
 
-IMPORT_NAMES = {"pycryptodome": "Crypto", "py-ecc": "py_ecc", "pyelftools": "elftools"}
+IMPORT_NAMES = {
+    "pycryptodome": "Crypto",
+    "py-ecc": "py_ecc",
+    "py-sr25519-bindings": "sr25519",
+    "pyelftools": "elftools",
+    "pynacl": "nacl",
+}
 LONGEST = 640
 LONGER: dict[str, int] = {}
 """Files that may be longer than others, and how long."""

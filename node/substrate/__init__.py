@@ -1,0 +1,1 @@
+"""The Substrate-style face: SCALE, accounts, extrinsics, metadata, runtime."""
