@@ -274,8 +274,10 @@ EVENT_RECORD: Final = Struct(
     (Field("phase", t.PHASE), Field("event", EVENT), Field("topics", Sequence(t.H256))),
     (("Event", EVENT), ("Topic", t.H256)),
 )
-_EVENTS: Final = Item("Events", Sequence(EVENT_RECORD), default=[], doc="What happened in the block.")
-SYSTEM: Final = replace(_SYSTEM, storage=(*_SYSTEM.storage, _EVENTS))
+EVENTS: Final = Sequence(EVENT_RECORD)
+SYSTEM: Final = replace(
+    _SYSTEM, storage=(*_SYSTEM.storage, Item("Events", EVENTS, default=[], doc="What happened in the block."))
+)
 PALLETS: Final = (SYSTEM, *_OTHERS)
 
 
