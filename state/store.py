@@ -32,6 +32,8 @@ class Table(StrEnum):
     """What came of the transactions of blocks, by number."""
     TRANSACTIONS = "transactions"
     """Number of the block and index in it, 4 bytes, by the hash of the transaction."""
+    OPENINGS = "openings"
+    """What else a block did before its transactions, by number, as whoever did it has written it."""
     BLOOMS = "blooms"
     """Blooms of the blocks that have logs, by number."""
     POOL = "pool"

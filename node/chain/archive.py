@@ -171,6 +171,10 @@ class Archive:
             return None
         return _receipt(header, index, tx, _decode_outcome(split(row)[index]))
 
+    def opening(self, number: int) -> bytes | None:
+        """Return what a block's opening left behind."""
+        return self.store.get(Table.OPENINGS, number_key(number))
+
     def blooms(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and bloom of the blocks that have logs, `last` included."""
         for key, bloom in self.store.items(Table.BLOOMS, number_key(first), number_key(last + 1)):
@@ -186,7 +190,7 @@ class Archive:
         for item in items[::2]:
             changes[Table.TRANSACTIONS][keccak256(decode_string(item))] = None
         changes[Table.HASHES][header.hash] = None
-        for table in (Table.HEADERS, Table.BODIES, Table.RECEIPTS, Table.BLOOMS, Table.ROOTS):
+        for table in (Table.HEADERS, Table.BODIES, Table.RECEIPTS, Table.BLOOMS, Table.OPENINGS, Table.ROOTS):
             changes[table][key] = None
 
 

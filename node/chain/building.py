@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from evmc import U256, Address, Gas, Precompiles, Status, TxContext
 from ewasm.ruleset import Ruleset
 from ewasm.threads import with_room
 from ewasm.vm import EwasmVM
-from node.chain.archive import Outcome
+from node.chain.archive import Outcome, number_key
 from node.chain.block import (
     BLOOM_BYTES,
     Block,
@@ -22,7 +24,7 @@ from node.chain.pool import Candidates
 from node.chain.signed import Payload, SignedTransaction
 from node.host import BlockHash
 from node.transaction import TX_BASE, InvalidTransaction, Receipt, Transaction, execute_transaction
-from state import Journal, WorldState
+from state import Journal, Table, WorldState
 from state.store import Draft
 
 
@@ -51,10 +53,23 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """What an opening did: a commitment to it for the header's extra data, up to 32 bytes, and what is kept of it."""
+
+    commitment: bytes
+    row: bytes
+
+
+Opening: TypeAlias = Callable[[Journal, TxContext, BlockHash], Opened | None]
+"""Changes the state before a block's transactions, and finishes the journal; None if there was nothing to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """A block that is not written yet: `changes` make the state after it readable.
 
-    `refused` are those that cannot be executed any more, and why; `outcomes` are in the order of the block.
+    `refused` are those that cannot be executed any more, and why; `outcomes` are in the order of the block. `opened`
+    tells that it does something even without transactions.
     """
 
     block: Block
@@ -62,6 +77,7 @@ class Built:
     after: WorldState
     changes: Draft
     refused: tuple[tuple[SignedTransaction, str], ...]
+    opened: bool = False
 
 
 def executable(tx: Payload, sender: Address, base_fee: int) -> Transaction:
@@ -81,13 +97,25 @@ def executable(tx: Payload, sender: Address, base_fee: int) -> Transaction:
 
 
 def build(
-    machine: Machine, template: Header, world: WorldState, candidates: Candidates, block_hash: BlockHash
+    machine: Machine,
+    template: Header,
+    world: WorldState,
+    candidates: Candidates,
+    block_hash: BlockHash,
+    opening: Opening | None = None,
 ) -> Built:
     """Execute candidates on a state until the block is full; the template has all fields that do not follow from them.
 
-    A transaction that has no room any more is left for the next block, and with it its sender's others.
+    The opening comes before them. A transaction that has no room any more is left for the next block, and with it its
+    sender's others.
     """
     journal, work = Journal(world), _Work()
+    opened = None
+    if opening is not None:
+        run = opening
+        opened = with_room(machine.vm.engine, lambda: run(journal, machine.context(template), block_hash))
+        if opened is not None:
+            template = replace(template, extra_data=opened.commitment)
     if candidates:
         with_room(machine.vm.engine, lambda: work.execute(machine, template, journal, candidates, block_hash))
     after, changes = world.changed(journal.finished())
@@ -99,7 +127,16 @@ def build(
         bloom=work.bloom.to_bytes(BLOOM_BYTES, "big"),
         gas_used=work.gas_used,
     )
-    return Built(Block(header, tuple(work.taken)), tuple(work.outcomes), after, changes, tuple(work.refused))
+    if opened is not None:
+        changes[Table.OPENINGS][number_key(header.number)] = opened.row
+    return Built(
+        Block(header, tuple(work.taken)),
+        tuple(work.outcomes),
+        after,
+        changes,
+        tuple(work.refused),
+        opened is not None,
+    )
 
 
 @dataclass(slots=True)

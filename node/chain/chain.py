@@ -16,7 +16,7 @@ from node.chain import dump
 from node.chain.admission import check_account, check_fee, check_form, check_size
 from node.chain.archive import Outcome, put_block, put_head, receipts_of
 from node.chain.block import Block, BlockReceipt, Header, MinedTransaction
-from node.chain.building import Built, build
+from node.chain.building import Built, Opening, build
 from node.chain.calls import Call
 from node.chain.errors import (
     ChainError,
@@ -122,6 +122,7 @@ class Chain(Reader):
         self._snapshots: dict[int, _Snapshot] = {}
         self._next_snapshot = 0
         self._pending: tuple[object, Built] | None = None
+        self._opening: Opening | None = None
         self._pool = Pool(limits or PoolLimits())
         for _, row in store.items(Table.POOL):
             self._pool.add(SignedTransaction.restore(row[Address.length :], Address(row[: Address.length])))
@@ -192,13 +193,13 @@ class Chain(Reader):
         if kept is None or kept[0] != key:
             # A state of its own: the head's would hand its accounts on.
             world = WorldState(self.database, head.world.root)
-            kept = self._pending = key, self._build(Head(head.header, world), settings, pool)
+            kept = self._pending = key, self._build(Head(head.header, world), settings, pool, None)
         return kept[1]
 
-    def _build(self, head: Head, settings: Settings, pool: Pool) -> Built:
+    def _build(self, head: Head, settings: Settings, pool: Pool, opening: Opening | None) -> Built:
         template = settings.template(head.header, self._clock())
         candidates = pool.candidates(self._nonces(head.world), template.base_fee)
-        return build(self._machine, template, head.world, candidates, self.block_hash)
+        return build(self._machine, template, head.world, candidates, self.block_hash, opening)
 
     @staticmethod
     def _nonces(world: WorldState) -> Callable[[Address], int]:
@@ -298,6 +299,14 @@ class Chain(Reader):
 
     # Mining
 
+    def open_blocks_with(self, opening: Opening | None) -> None:
+        """Have every block begin with this, the pending one excepted; what it keeps is `Reader.opening`.
+
+        It is called with the chain locked, maybe for a block that is not kept, and must not write to the chain.
+        """
+        with self._lock:
+            self._opening = opening
+
     @property
     def automine(self) -> bool:
         """Whether every transaction gets a block at once."""
@@ -319,12 +328,12 @@ class Chain(Reader):
             for index in range(count):
                 if index and interval is not None:
                     settings = replace(settings, next_timestamp=head.header.timestamp + interval)
-                built = self._build(head, settings, self._pool)
+                built = self._build(head, settings, self._pool, self._opening)
                 settings = settings.after(built.block.header, self._clock())
                 head = Head(built.block.header, built.after)
                 self._add(blocks, built)
                 told.append((built.block, built.outcomes))
-                if len(self._pool) or len(told) == _BATCH or index == count - 1:
+                if len(self._pool) or built.opened or len(told) == _BATCH or index == count - 1:
                     self._write(blocks, head, settings, built)
                     self._tell(told)
                     blocks, told = draft(), []
@@ -333,8 +342,8 @@ class Chain(Reader):
     def _mine_waiting(self, wanted: SignedTransaction | None) -> None:
         """Make blocks until nothing that waits can be in one; raise TransactionRefused if the wanted one cannot."""
         while len(self._pool):
-            built = self._build(self._head, self._settings, self._pool)
-            if built.block.transactions:
+            built = self._build(self._head, self._settings, self._pool, self._opening)
+            if built.block.transactions or built.opened:
                 blocks = draft()
                 self._add(blocks, built)
                 settings = self._settings.after(built.block.header, self._clock())
@@ -347,7 +356,7 @@ class Chain(Reader):
             for tx, why in built.refused:
                 if wanted is not None and tx.hash == wanted.hash:
                     raise TransactionRefused(why)
-            if not built.block.transactions and not built.refused:
+            if not built.block.transactions and not built.refused and not built.opened:
                 return
 
     @staticmethod

@@ -111,6 +111,10 @@ class Reader:
 
     # Blocks
 
+    def opening(self, number: int) -> bytes | None:
+        """Return what was kept of a block's opening, None if it did nothing before its transactions."""
+        return self._archive.opening(number)
+
     def number_of(self, tag: Tag) -> int:
         """Return a block's number; the pending block's is the next."""
         last = self._head.header.number
