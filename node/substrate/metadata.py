@@ -131,7 +131,7 @@ class Registry:
         return _list(
             _maybe(None if each.name is None else _text(each.name))
             + self.id(each.type)
-            + _maybe(None if each.type_name is None else _text(each.type_name))
+            + _maybe(_text(each.type_name or rust_name(each.type)))
             + _docs()
             for each in fields
         )
@@ -151,6 +151,26 @@ def _as_listed(kind: ScaleType) -> ScaleType:
             pairs = Sequence(Tuple((key, value)))
             return Struct("BTreeMap", (Field(None, pairs),), (("K", key), ("V", value)))
     return kind
+
+
+def rust_name(kind: ScaleType) -> str:
+    """Return how a type is written in Rust; some clients go by that."""
+    match _as_listed(kind):
+        case Struct("BTreeMap" as path, _, params) | Enum("Option" | "Result" as path, _, params):
+            return f"{path}<{', '.join(rust_name(each) for _, each in params if each is not None)}>"
+        case Struct(path) | Enum(path):
+            return path.rpartition("::")[2]
+        case Sequence(inner):
+            return f"Vec<{rust_name(inner)}>"
+        case Array(length, inner):
+            return f"[{rust_name(inner)}; {length}]"
+        case Tuple(items):
+            return f"({', '.join(map(rust_name, items))})"
+        case Compact(inner):
+            return f"Compact<{inner.name}>"
+        case Primitive(name):
+            return name
+    raise TypeError(f"{type(kind).__name__} has no name in Rust")
 
 
 def metadata(version: int, constants: Mapping[str, Any]) -> bytes:

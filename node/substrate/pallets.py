@@ -134,6 +134,7 @@ _SYSTEM: Final = Pallet(
         Item("BlockHash", t.H256, (("Twox64Concat", U32),), bytes(32), "Hashes of blocks by number."),
         Item("Number", U32, default=0, doc="The block's number."),
         Item("ParentHash", t.H256, default=bytes(32), doc="The hash of the block before."),
+        Item("Digest", t.DIGEST, default={"logs": []}, doc="What the header says beside roots."),
         Item("EventCount", U32, default=0, doc="How many events the block has."),
     ),
     calls=(

@@ -13,7 +13,6 @@ from node.substrate.scale import (
     BYTES,
     STR,
     U8,
-    U16,
     U32,
     U64,
     U128,
@@ -244,14 +243,23 @@ RUNTIME_VERSION: Final = struct(
     transaction_version=U32,
     state_version=U8,
 )
-DIGEST_ITEM: Final = BYTES
+DIGEST_ITEM: Final = Enum(
+    "sp_runtime::generic::digest::DigestItem",
+    (
+        Variant("Other", 0, (Field(None, BYTES),)),
+        Variant("Consensus", 4, (Field(None, Array(4, U8)), Field(None, BYTES))),
+        Variant("Seal", 5, (Field(None, Array(4, U8)), Field(None, BYTES))),
+        Variant("PreRuntime", 6, (Field(None, Array(4, U8)), Field(None, BYTES))),
+    ),
+)
+DIGEST: Final = struct("sp_runtime::generic::digest::Digest", logs=Sequence(DIGEST_ITEM))
 HEADER: Final = struct(
     "sp_runtime::generic::header::Header",
     parent_hash=H256,
     number=Compact(U32),
     state_root=H256,
     extrinsics_root=H256,
-    digest=struct("sp_runtime::generic::digest::Digest", logs=Sequence(DIGEST_ITEM)),
+    digest=DIGEST,
 )
 
 
@@ -286,4 +294,3 @@ OUTCOME: Final = struct(
     error=Option(DISPATCH_ERROR),
 )
 FINDING: Final = struct("pallet_ewasm::Finding", rule=STR, message=STR)
-PREFIX: Final = U16

@@ -13,7 +13,7 @@ import pytest
 from node.substrate import types as t
 from node.substrate.apis import APIS
 from node.substrate.extrinsic import EXTENSIONS
-from node.substrate.metadata import Registry, metadata
+from node.substrate.metadata import Registry, metadata, rust_name
 from node.substrate.pallets import PALLETS
 from node.substrate.scale import (
     BYTES,
@@ -30,6 +30,7 @@ from node.substrate.scale import (
     Tuple,
     Variant,
     decode,
+    result,
 )
 from node.substrate.settings import Settings
 
@@ -171,6 +172,23 @@ def test_a_type_is_listed_once_and_a_map_as_what_it_is_in_rust() -> None:
     assert registry.number(Map(U8, STR)) == first == 0
     types = decode(Sequence(TYPE), registry.encode())
     assert [each["path"] for each in types] == [["BTreeMap"], [], [], [], []]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (t.U256, "U256"),
+        (Option(U8), "Option<u8>"),
+        (Map(U8, Sequence(STR)), "BTreeMap<u8, Vec<str>>"),
+        (Tuple((Compact(U32), BYTES)), "(Compact<u32>, Vec<u8>)"),
+        (t.ACCOUNT_ID, "AccountId32"),
+        (result(U8, t.H256), "Result<u8, H256>"),
+        (t.H160.fields[0].type, "[u8; 20]"),
+    ],
+)
+def test_types_have_names_in_rust(kind: ScaleType, name: str) -> None:
+    """`substrate-interface` takes no argument of a call without one."""
+    assert rust_name(kind) == name
 
 
 def test_other_versions_and_missing_constants_are_refused() -> None:

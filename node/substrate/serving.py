@@ -1,0 +1,47 @@
+"""The server of the Substrate side: its methods over a face, on a port of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from node.rpc.access import Access
+from node.rpc.dispatch import Dispatcher
+from node.rpc.errors import RpcError
+from node.rpc.limits import Limits
+from node.rpc.server import Server
+from node.rpc.session import Session
+from node.substrate.face import Face
+from node.substrate.methods import TABLE, Client, translate
+from node.substrate.subscriptions import Subscriptions
+
+
+class SubstrateServer:
+    """Serves a face over HTTP and WebSocket; `start` and `stop` are those of `Server`."""
+
+    def __init__(
+        self,
+        face: Face,
+        *,
+        access: Access | None = None,
+        limits: Limits | None = None,
+        on_call: Callable[[str, RpcError | None], None] = lambda _name, _error: None,
+        on_fault: Callable[[str, Exception], None] = lambda _name, _fault: None,
+    ) -> None:
+        self.face = face
+        limits = limits or Limits()
+        self.subscriptions = Subscriptions(face, limits.subscriptions)
+        dispatcher = Dispatcher(TABLE, limits, translate=translate, on_call=on_call, on_fault=on_fault)
+        self._server = Server(dispatcher, self._client, access=access, on_close=self.subscriptions.forget)
+
+    def _client(self, developer: bool, session: Session | None) -> Client:  # noqa: FBT001  # as the server calls it
+        return Client(self.face, self.subscriptions, developer, session)
+
+    async def start(self, host: str, port: int) -> list[tuple[str, int]]:
+        """Listen; return the addresses and ports. Raise OSError where that is not possible."""
+        return await self._server.start(host, port)
+
+    async def stop(self) -> None:
+        """End all connections and leave the chain as any other."""
+        await self._server.stop()
+        self.subscriptions.close()
+        self.face.close()
