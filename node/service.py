@@ -31,15 +31,19 @@ from state import (
     EMPTY_CODE_HASH,
     EMPTY_ROOT,
     Account,
+    CodecError,
+    CorruptEntry,
     Database,
     Diff,
     GenesisAccount,
     Journal,
+    MissingEntry,
     StateView,
     WorldState,
     keccak256,
 )
 from state.cache import LeastRecentlyUsed
+from state.witness import BadEntry, WitnessStore
 
 
 class ServiceError(Exception):
@@ -158,13 +162,22 @@ class Complete:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnessed:
+    """A root, and the nodes and codes that the execution will need."""
+
+    root: Bytes32
+    nodes: tuple[bytes, ...]
+    codes: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class OnDemand:
     """Nothing yet: the host is asked for what is missing."""
 
     host: Host
 
 
-State: TypeAlias = Complete | OnDemand
+State: TypeAlias = Complete | Witnessed | OnDemand
 
 
 class _CompleteView:
@@ -233,11 +246,20 @@ class Service:
         for code in request.codes:
             self.codes.add(code)
         world = self._world(request.state)
-        outcome = self._run(request, world or self._view(request.state))
-        return outcome if world is None else replace(outcome, root=world.changed(outcome.diff)[0].root)
+        if world is None:
+            return self._run(request, self._view(request.state))
+        try:
+            outcome = self._run(request, world)
+            return replace(outcome, root=world.changed(outcome.diff)[0].root)
+        except (BadEntry, CodecError, CorruptEntry, MissingEntry) as error:
+            raise ServiceError(f"the state that came along does not do: {error}") from error
 
     def _world(self, state: State) -> WorldState | None:
         """Return a state whose root is known, None if it has none."""
+        if isinstance(state, Witnessed):
+            nodes = {keccak256(node): node for node in state.nodes}
+            codes = {self.codes.add(code): code for code in state.codes}
+            return WorldState(Database(WitnessStore(nodes, codes)), state.root)
         if not isinstance(state, Complete) or state.root is None:
             return None
         world = WorldState.genesis(Database(), {a: self._genesis(given) for a, given in state.accounts.items()})

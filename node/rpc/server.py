@@ -155,9 +155,14 @@ class Server:
             async for message in socket:
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     break
-                await session.slots.acquire()
+                if session.take(message.data):
+                    continue
+                slot = await session.room()
+                if len(answering) >= self.limits.queue:
+                    session.too_slow.set()
+                    continue
                 binary = message.type is WSMsgType.BINARY
-                task = asyncio.create_task(self._respond(session, message.data, caller, binary=binary))
+                task = asyncio.create_task(self._respond(session, message.data, caller, slot=slot, binary=binary))
                 answering.add(task)
                 task.add_done_callback(answering.discard)
         finally:
@@ -168,8 +173,12 @@ class Server:
                 running.cancel()
         return socket
 
-    async def _respond(self, session: Session, data: bytes | str, caller: Caller, *, binary: bool) -> None:
-        """Answer one message, in the form in which it came."""
+    async def _respond(
+        self, session: Session, data: bytes | str, caller: Caller, *, slot: bool, binary: bool
+    ) -> None:
+        """Answer one message, in the form in which it came, once it has a slot."""
+        if not slot:
+            await session.slots.acquire()
         text = await self._work(data, caller)
         if text is None:
             session.slots.release()

@@ -8,17 +8,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from node.rpc.limits import Limits
+from node.rpc.questions import Questions
 
 TOO_SLOW: Final = "notifications are read too slowly: {} are waiting, which is the limit"
 
 
 @dataclass(slots=True)
 class Frame:
-    """One message to send; `slot` tells that it answers a request, `binary` that the request was binary."""
+    """One message to send.
+
+    `slot` tells that it answers a request, `binary` that the request was binary, `question` that it is one of ours.
+    """
 
     text: str
     binary: bool = False
     slot: bool = False
+    question: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +50,8 @@ class Session:
         self._waiting = 0
         self._loop = loop
         self._closed = False
+        self.questions = Questions(lambda text: self._in_loop(lambda: self._ask(text)))
+        self._asking = asyncio.Event()
 
     def subscribed(self, subscription: str) -> None:
         """Take note of a new subscription; its notifications are held until `announce`. Safe from any thread."""
@@ -88,6 +95,31 @@ class Session:
         """Queue an answer; its request's slot is free again once it is sent."""
         self._queue.put_nowait(Frame(text, binary, slot=True))
 
+    def _ask(self, text: str) -> None:
+        self._asking.set()
+        self._queue.put_nowait(Frame(text, question=True))
+
+    def take(self, data: bytes | str) -> bool:
+        """Take a message if it answers a question of ours; tell whether it does."""
+        taken = self.questions.take(data)
+        if not self.questions.open:
+            self._asking.clear()
+        return taken
+
+    async def room(self) -> bool:
+        """Wait for a slot, and tell whether there is one: an open question ends the wait, its answer is to be read."""
+        if not self.slots.locked():
+            return await self.slots.acquire()
+        slot = asyncio.ensure_future(self.slots.acquire())
+        asking = asyncio.ensure_future(self._asking.wait())
+        try:
+            await asyncio.wait((slot, asking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+            if not slot.done():
+                slot.cancel()
+        return slot.done() and not slot.cancelled()
+
     async def next_frame(self) -> Frame:
         """Return what is to be sent next, once there is something."""
         return await self._queue.get()
@@ -96,12 +128,13 @@ class Session:
         """Take note that a frame was sent."""
         if frame.slot:
             self.slots.release()
-        else:
+        elif not frame.question:
             self._waiting -= 1
 
     def close(self) -> None:
         """Take no more."""
         self._closed = True
+        self.questions.close()
 
     def _in_loop(self, run: Callable[[], None]) -> None:
         if not self._closed and not self._loop.is_closed():

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from node.chain.errors import ChainError
 from node.rpc.errors import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, RpcError
+from node.rpc.execution import EXECUTION, Executions
 from node.rpc.kinds import ANY, DATA, HASH, NUMBER, TEXT, Kind, Unreadable, array, optional, read_data
 from node.rpc.session import Session
 from node.rpc.table import MethodTable, Param
@@ -34,6 +35,7 @@ class Client:
 
     face: Face
     subscriptions: Subscriptions
+    executions: Executions
     developer: bool = True
     session: Session | None = field(default=None, compare=False)
 
@@ -94,6 +96,7 @@ ACCOUNT: Final = Kind("account", {"type": "string"}, _read_account)
 NUMBERS: Final = Kind("block number or a list of them", {}, _read_numbers)
 AT: Final = Param("at", optional(HASH), None)
 TABLE: Final = MethodTable()
+TABLE.include(EXECUTION)
 method = TABLE.method
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from node.rpc.access import Access
 from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import RpcError
+from node.rpc.execution import MAX_ASKING, Executions
 from node.rpc.limits import Limits
-from node.rpc.server import Server
+from node.rpc.server import THREADS, Server
 from node.rpc.session import Session
+from node.service import Service
 from node.substrate.face import Face
 from node.substrate.methods import TABLE, Client, translate
 from node.substrate.subscriptions import Subscriptions
@@ -30,11 +32,15 @@ class SubstrateServer:
         self.face = face
         limits = limits or Limits()
         self.subscriptions = Subscriptions(face, limits.subscriptions)
+        machine = face.chain.machine
+        self.executions = Executions(Service(machine.vm, machine.ruleset, machine.precompiles))
         dispatcher = Dispatcher(TABLE, limits, translate=translate, on_call=on_call, on_fault=on_fault)
-        self._server = Server(dispatcher, self._client, access=access, on_close=self.subscriptions.forget)
+        self._server = Server(
+            dispatcher, self._client, access=access, on_close=self.subscriptions.forget, threads=THREADS + MAX_ASKING
+        )
 
     def _client(self, developer: bool, session: Session | None) -> Client:  # noqa: FBT001  # as the server calls it
-        return Client(self.face, self.subscriptions, developer, session)
+        return Client(self.face, self.subscriptions, self.executions, developer, session)
 
     async def start(self, host: str, port: int) -> list[tuple[str, int]]:
         """Listen; return the addresses and ports. Raise OSError where that is not possible."""

@@ -16,7 +16,9 @@ from evmc import U256, Address
 from node.chain import Chain, Genesis
 from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import RpcError
+from node.rpc.execution import Executions
 from node.rpc.limits import Limits
+from node.service import Service
 from node.substrate import types as t
 from node.substrate.accounts import COIN, HOME, Native, genesis_account
 from node.substrate.blocks import time_extrinsic
@@ -108,7 +110,9 @@ def side(engine: Engine) -> Iterator[Side]:
     chain = Chain(genesis=GENESIS, engine=engine.name, clock=lambda: 1_000_001)
     face = Face(chain)
     subscriptions = Subscriptions(face, 10)
-    yield Side(chain, face, Client(face, subscriptions))
+    machine = chain.machine
+    executions = Executions(Service(machine.vm, machine.ruleset, machine.precompiles))
+    yield Side(chain, face, Client(face, subscriptions, executions))
     subscriptions.close()
     face.close()
     chain.close()
@@ -189,7 +193,7 @@ def test_a_chain_that_is_opened_again_has_its_extrinsics(engine: Engine) -> None
     for _ in range(2):
         chain = Chain(store, GENESIS, engine=engine.name)
         face = Face(chain)
-        side = Side(chain, face, Client(face, None))  # type: ignore[arg-type]  # nothing is subscribed to
+        side = Side(chain, face, Client(face, None, None))  # type: ignore[arg-type]  # neither is used
         if not chain.head.number:
             side.send(message(WRITE))
         seen.append((side("chain_getBlock"), side.names()))
