@@ -31,6 +31,15 @@ LIMITS: Final = {
 }
 """The limits of the server, each an option `--max-…`."""
 
+_EXTRAS: Final = {
+    "aiohttp": "node",
+    "eth_account": "node",
+    "nacl": "substrate",
+    "sr25519": "substrate",
+    "xxhash": "substrate",
+}
+"""Which extra brings a library."""
+
 _GENESIS_OPTIONS: Final = ("accounts", "balance", "mnemonic", "chain_id", "gas_limit", "base_fee", "genesis_file")
 
 
@@ -67,6 +76,11 @@ def _limit_options(function: F) -> F:
     default=8_545,
     show_default=True,
     help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--substrate-port",
+    type=click.IntRange(0, 65_535),
+    help="Port of the Substrate side, usually 9944; 0 takes a free one.  [default: none]",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
@@ -122,8 +136,12 @@ def node(ctx: click.Context, /, **options: Any) -> None:
     }
     try:
         from node.cli.serve import serve  # noqa: PLC0415  # needs the extra `node`
+
+        if options["substrate_port"] is not None:
+            import node.substrate.keys  # noqa: F401, PLC0415  # needs the extra `substrate`
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("aiohttp", "eth_account"):
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
             raise
-        raise InputError(f"ewasm node needs {error.name}: pip install 'ewasm[node]'") from error
+        raise InputError(f"ewasm node needs {error.name}: pip install 'ewasm[{extra}]'") from error
     serve(options, given)

@@ -51,6 +51,7 @@ def serve(options: Mapping[str, Any], given: set[str]) -> None:
                 block_time=options["block_time"],
                 workers=options["workers"],
                 call_timeout=options["call_timeout"],
+                substrate_port=options["substrate_port"],
                 access=Access(
                     hosts=frozenset({*options["allow_host"], host} - {"0.0.0.0", "::"}),  # noqa: S104  # taken out
                     origins=frozenset(options["allow_origin"]),
@@ -69,7 +70,8 @@ def serve(options: Mapping[str, Any], given: set[str]) -> None:
         asyncio.run(run(node, host, port, _print_addresses))
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen on {host}:{port}: {reason}; give another --host or --port") from error
+        ports = f"{port}" if options["substrate_port"] is None else f"{port} or {options['substrate_port']}"
+        raise InputError(f"cannot listen on {host}:{ports}: {reason}; give another --host or --port") from error
 
 
 def _wallet(mnemonic: str, accounts: int) -> Wallet:
@@ -95,9 +97,14 @@ def _genesis(options: Mapping[str, Any], wallet: Wallet) -> Genesis:
     file: Path | None = options["genesis_file"]
     if file is None:
         balance = U256(min(options["balance"] * COIN, 2**256 - 1))
+        accounts = {address: GenesisAccount(balance=balance) for address in wallet.addresses}
+        if options["substrate_port"] is not None:
+            from node.substrate.accounts import HOME, development_accounts, genesis_account  # noqa: PLC0415
+
+            accounts[HOME] = genesis_account(development_accounts())
         return Genesis(
             chain_id=options["chain_id"],
-            accounts={address: GenesisAccount(balance=balance) for address in wallet.addresses},
+            accounts=accounts,
             gas_limit=options["gas_limit"],
             base_fee=int(options["base_fee"]),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from node.rpc import about, contracts, debug, developer, eth, openrpc, sending, watching
+from node.rpc.execution import EXECUTION
 from node.rpc.kinds import OBJECT
 from node.rpc.service import Context
 from node.rpc.table import MethodTable
@@ -28,3 +29,4 @@ def discover(_ctx: Context) -> dict[str, Any]:
 
 for _part in (debug, contracts, developer):
     METHODS.include(_part.TABLE)
+METHODS.include(EXECUTION)

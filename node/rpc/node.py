@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ewasm.artefacts import ArtefactStore, default_directory
 from ewasm.cache import CodeCache
@@ -20,6 +20,7 @@ from node.chain import Chain, Genesis, Wallet
 from node.rpc.access import Access
 from node.rpc.dispatch import Caller, Dispatcher
 from node.rpc.errors import RpcError
+from node.rpc.execution import MAX_ASKING
 from node.rpc.limits import Limits
 from node.rpc.methods import METHODS
 from node.rpc.server import Server
@@ -28,6 +29,9 @@ from node.rpc.session import Session
 from node.rpc.table import Method
 from node.rpc.workers import Workers, WorkerSettings
 from state.lmdb import LmdbStore
+
+if TYPE_CHECKING:
+    from node.substrate.serving import SubstrateServer
 
 WORKER_THREADS: Final = 4
 """Threads of the server for each worker process: each waits for one answer."""
@@ -38,6 +42,7 @@ class Options:
     """What a node is started with.
 
     `ruleset_name` is how a worker finds the ruleset; `state` is the chain's directory, None for a chain in memory.
+    `substrate_port` is where the Substrate side listens, None for nowhere; it needs the extra `substrate`.
     """
 
     wallet: Wallet
@@ -50,6 +55,7 @@ class Options:
     block_time: float | None = None
     workers: int = 0
     call_timeout: float | None = None
+    substrate_port: int | None = None
     access: Access = field(default_factory=Access)
     limits: Limits = field(default_factory=Limits)
 
@@ -92,13 +98,28 @@ class Node:
             dispatcher,
             self._caller,
             access=options.access,
-            threads=8 + WORKER_THREADS * options.workers,
+            threads=8 + MAX_ASKING + WORKER_THREADS * options.workers,
             on_close=self.service.subscriptions.forget,
         )
+        self._substrate: SubstrateServer | None = None
+        if options.substrate_port is not None:
+            from node.substrate.face import Face  # noqa: PLC0415  # needs the extra `substrate`
+            from node.substrate.serving import SubstrateServer  # noqa: PLC0415
+
+            self._substrate = SubstrateServer(
+                Face(self.chain),
+                executions=self.service.executions,
+                access=options.access,
+                limits=options.limits,
+                on_call=self._called,
+                on_fault=_show,
+            )
 
     async def start(self, host: str, port: int) -> list[tuple[str, int]]:
         """Listen, and mine if the clock says so; return the addresses. Raise OSError where that is not possible."""
         addresses = await self.server.start(host, port)
+        if self._substrate is not None and self.options.substrate_port is not None:
+            addresses += await self._substrate.start(host, self.options.substrate_port)
         if self._store is not None and self.options.workers:
             self._workers = Workers(self.options.workers, self._worker_settings(self._store))
         self.service.mining.set(self.options.block_time)
@@ -112,7 +133,8 @@ class Node:
         self.service.close()
         if self._workers is not None:
             self._workers.close()
-        if await self.server.stop():
+        ended = self._substrate is None or await self._substrate.stop()
+        if await self.server.stop() and ended:
             self.chain.close()
             self._close_store()
 

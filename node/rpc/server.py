@@ -173,9 +173,7 @@ class Server:
                 running.cancel()
         return socket
 
-    async def _respond(
-        self, session: Session, data: bytes | str, caller: Caller, *, slot: bool, binary: bool
-    ) -> None:
+    async def _respond(self, session: Session, data: bytes | str, caller: Caller, *, slot: bool, binary: bool) -> None:
         """Answer one message, in the form in which it came, once it has a slot."""
         if not slot:
             await session.slots.acquire()

@@ -14,12 +14,14 @@ from node.abi import revert_reason
 from node.chain import Chain, ChainError, ExecutionFailed
 from node.chain.reader import Reader
 from node.rpc.errors import REVERTED, Refused, RpcError
+from node.rpc.execution import Executions
 from node.rpc.filters import Filters
 from node.rpc.kinds import BlockId, hex_data
 from node.rpc.limits import Limits
 from node.rpc.mining import IntervalMining
 from node.rpc.session import Session
 from node.rpc.subscriptions import Subscriptions
+from node.service import Service as Executor
 
 
 @dataclass(slots=True)
@@ -40,6 +42,8 @@ class Service:
         self.filters = Filters(chain, self.limits)
         self.subscriptions = Subscriptions(chain, self.limits)
         self.mining = IntervalMining(chain.mine)
+        machine = chain.machine
+        self.executions = Executions(Executor(machine.vm, machine.ruleset, machine.precompiles))
         self.lock = threading.Lock()
 
     def close(self) -> None:
@@ -66,6 +70,11 @@ class Context:
     def of(cls, service: Service, *, developer: bool = True, session: Session | None = None) -> Self:
         """Return the context of a connection to a node."""
         return cls(service.chain, service.call_timeout, service, developer, session)
+
+    @property
+    def executions(self) -> Executions:
+        """What executes messages for pallets elsewhere."""
+        return self.service.executions
 
     @property
     def service(self) -> Service:

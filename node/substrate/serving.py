@@ -24,6 +24,7 @@ class SubstrateServer:
         self,
         face: Face,
         *,
+        executions: Executions | None = None,
         access: Access | None = None,
         limits: Limits | None = None,
         on_call: Callable[[str, RpcError | None], None] = lambda _name, _error: None,
@@ -33,7 +34,7 @@ class SubstrateServer:
         limits = limits or Limits()
         self.subscriptions = Subscriptions(face, limits.subscriptions)
         machine = face.chain.machine
-        self.executions = Executions(Service(machine.vm, machine.ruleset, machine.precompiles))
+        self.executions = executions or Executions(Service(machine.vm, machine.ruleset, machine.precompiles))
         dispatcher = Dispatcher(TABLE, limits, translate=translate, on_call=on_call, on_fault=on_fault)
         self._server = Server(
             dispatcher, self._client, access=access, on_close=self.subscriptions.forget, threads=THREADS + MAX_ASKING
@@ -46,8 +47,9 @@ class SubstrateServer:
         """Listen; return the addresses and ports. Raise OSError where that is not possible."""
         return await self._server.start(host, port)
 
-    async def stop(self) -> None:
-        """End all connections and leave the chain as any other."""
-        await self._server.stop()
+    async def stop(self) -> bool:
+        """End all connections and leave the chain as any other; tell whether all requests have ended."""
+        ended = await self._server.stop()
         self.subscriptions.close()
         self.face.close()
+        return ended
