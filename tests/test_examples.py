@@ -36,6 +36,13 @@ root (?P<after>0x[0-9a-f]{64})
 Alice has 997 and Bob has 3
 Alice paid (?P<paid>\d+) for 2 transactions
 """,
+    "erc20_on_a_pallet": r"""
+5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY created 0xe2a313e210a6ec1d5a9c0806545670f2e6264f86
+transfer: Log, Executed
+Alice has 997
+Bob has 3
+too many: ExecutedFailed, ERC20: transfer amount exceeds balance
+""",
     "measure_gas": r"""
 function +instructions +gas
 (?P<functions>(?:\w+ +[\d,]+ +[\d,.]+\n)+)SUCCESS, gas used (?P<used>[\d,]+)
@@ -75,6 +82,11 @@ def test_erc20_on_a_state() -> None:
     printed = run("erc20_on_a_state")
     assert printed["before"] != printed["after"]
     assert int(printed["paid"]) == int(printed["deploy"]) + int(printed["transfer"])
+
+
+def test_erc20_on_a_pallet() -> None:
+    """The address is the one that the original publishes: Alice's first."""
+    run("erc20_on_a_pallet")
 
 
 def test_measure_gas() -> None:

@@ -1,7 +1,7 @@
 """Unmodified clients against the Substrate side: @polkadot/api on Node, substrate-interface in its own environment.
 
-`EWASM_POLKADOT` names a directory with node_modules that hold @polkadot/api 16.5.6, `EWASM_SUBSTRATE_INTERFACE_PYTHON`
-a Python with substrate-interface 1.8.1; `.ci/run` makes both.
+`EWASM_NODE_MODULES` names a directory with the npm packages of `package.json`, `EWASM_SUBSTRATE_INTERFACE_PYTHON` a
+Python with substrate-interface 1.8.1; `.ci/run` makes both.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.helpers import conformance, fixture_code
 from tests.node.rpc.serving import in_background
 from tests.node.substrate.chain import ALICE_20
 
-POLKADOT = os.environ.get("EWASM_POLKADOT", "")
+MODULES = os.environ.get("EWASM_NODE_MODULES", "")
 PYTHON = os.environ.get("EWASM_SUBSTRATE_INTERFACE_PYTHON", "")
 SCRIPTS = Path(__file__).parent / "substrate"
 TOKEN = "0x" + fixture_code("erc20_deploy").hex()
@@ -36,8 +36,8 @@ CONTRACT = "0xe2a313e210a6ec1d5a9c0806545670f2e6264f86"
 """What Alice creates first: keccak256(rlp([Alice, 0])), as published."""
 
 polkadot = pytest.mark.skipif(
-    not (Path(POLKADOT) / "node_modules" / "@polkadot" / "api").is_dir() or shutil.which("node") is None,
-    reason="EWASM_POLKADOT names no directory with @polkadot/api",
+    not (Path(MODULES) / "@polkadot" / "api").is_dir() or shutil.which("node") is None,
+    reason="EWASM_NODE_MODULES names no directory with @polkadot/api, or node is absent",
 )
 interface = pytest.mark.skipif(
     not Path(PYTHON).is_file(), reason="EWASM_SUBSTRATE_INTERFACE_PYTHON names no Python with substrate-interface"
@@ -72,7 +72,7 @@ def learned(*command: str | Path) -> list[tuple[str, Any]]:
 
 def script(folder: Path, name: str) -> Path:
     """Return a script where Node finds the packages."""
-    (folder / "node_modules").symlink_to(Path(POLKADOT) / "node_modules")
+    (folder / "node_modules").symlink_to(MODULES)
     return Path(shutil.copy(SCRIPTS / name, folder / name))
 
 
