@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from evmc import U256, Address
 from node.chain import Chain, Genesis
@@ -21,13 +23,14 @@ from node.rpc.limits import Limits
 from node.service import Service
 from node.substrate import types as t
 from node.substrate.accounts import COIN, HOME, Native, genesis_account
+from node.substrate.apis import METHODS
 from node.substrate.blocks import time_extrinsic
 from node.substrate.extrinsic import Extrinsic, sign
 from node.substrate.face import Face
 from node.substrate.hashing import blake2_256
 from node.substrate.keys import Keypair
 from node.substrate.methods import TABLE, Client, translate
-from node.substrate.pallets import EVENTS, EWASM, SYSTEM, storage_key, storage_prefix
+from node.substrate.pallets import EVENTS, EWASM, PALLETS, SYSTEM, storage_key, storage_prefix
 from node.substrate.scale import BYTES, U32, Sequence, decode, encode
 from node.substrate.serving import SubstrateServer
 from node.substrate.subscriptions import Subscriptions
@@ -490,3 +493,61 @@ def test_subscriptions_are_bounded(side: Side) -> None:
         assert "too many subscriptions: at most 3" in (await socket.ask("chain_subscribeNewHeads"))["message"]
 
     over_socket(side, run, Limits(subscriptions=3))
+
+
+# Whatever comes
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from(
+        ["0x", "0x0", "0x00", "0x" + "11" * 32, "0x" + "26aa394eea5630e07c48ae0c9558cef7" * 2, ALICE.address]
+    ),
+    st.sampled_from(sorted(METHODS)),
+    st.binary(max_size=40).map(hexed),
+    st.text(max_size=5),
+    st.lists(st.none() | st.sampled_from(["0x1", "0x" + "11" * 32]), max_size=3),
+)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Side]:
+    chain = Chain(genesis=GENESIS)
+    face = Face(chain)
+    machine = chain.machine
+    executions = Executions(Service(machine.vm, machine.ruleset, machine.precompiles))
+    subscriptions = Subscriptions(face, 10)
+    yield Side(chain, face, Client(face, subscriptions, executions))
+    subscriptions.close()
+    face.close()
+    chain.close()
+
+
+def code(side: Side, method: str, *params: Any) -> int | None:
+    """Return the code of the error that a method answers with, None if it does not."""
+    try:
+        side(method, *params)
+    except RpcError as error:
+        return error.code
+    return None
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(TABLE.names)), st.lists(VALUES, max_size=4))
+def test_no_parameters_are_a_fault_of_the_node(shared: Side, method: str, params: list[Any]) -> None:
+    assert code(shared, method, *params) != -32_603
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(METHODS)), st.binary(max_size=200))
+def test_no_arguments_are_a_fault_of_the_runtime(shared: Side, name: str, data: bytes) -> None:
+    assert code(shared, "state_call", name, hexed(data)) != -32_603
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([storage_prefix(p, i) for p in PALLETS for i in p.storage]), st.binary(max_size=120))
+def test_no_key_is_a_fault_of_the_storage(shared: Side, prefix: bytes, rest: bytes) -> None:
+    key = hexed(prefix + rest)
+    assert code(shared, "state_getStorage", key) != -32_603
+    assert code(shared, "state_getKeysPaged", hexed(prefix), 10, key) != -32_603
