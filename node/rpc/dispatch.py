@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol
 
@@ -20,6 +21,11 @@ from node.rpc.limits import Limits
 from node.rpc.table import Method, MethodTable
 
 NO_ID: Final = object()
+
+_MOST_OPENED: Final = 2
+"""Levels of a batch and of the request in it, around its parameters."""
+
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 class Caller(Protocol):
@@ -96,9 +102,10 @@ class Dispatcher:
 
     def _parse(self, body: bytes | str) -> Any:
         try:
-            request = json.loads(body, parse_constant=_no_constant)
-        except RecursionError:
-            raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels") from None
+            text = body if isinstance(body, str) else body.decode(json.detect_encoding(body))
+            if _opened(text) > _MOST_OPENED + self.limits.depth:
+                raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels")
+            request = json.loads(text, parse_constant=_no_constant)
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"parse error: {str(error)[:100]}") from None
         depth = 2 if isinstance(request, list) else 1
@@ -151,7 +158,8 @@ def _identifier(request: Any) -> Any:
     identifier = request.get("id", NO_ID)
     if identifier is NO_ID or identifier is None or isinstance(identifier, str):
         return identifier
-    if isinstance(identifier, bool) or not isinstance(identifier, int | float) or not math.isfinite(identifier):
+    whole = isinstance(identifier, int) and not isinstance(identifier, bool)
+    if not whole and not (isinstance(identifier, float) and math.isfinite(identifier)):
         raise RpcError(INVALID_REQUEST, "invalid request: id is to be a string, a number or null")
     return identifier
 
@@ -169,6 +177,23 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
     if not isinstance(params, list | dict):
         raise RpcError(INVALID_REQUEST, "invalid request: params is to be an array or an object")
     return name, params
+
+
+def _opened(text: str) -> int:
+    """Return how many brackets are open at once, before anything is parsed.
+
+    The parser recurses in C as deep as Python's recursion limit lets it, which libraries raise: deep enough to end the
+    process on a thread's stack.
+    """
+    most = level = 0
+    for found in _BRACKETS.finditer(text):
+        mark = found[0]
+        if mark in "[{":
+            level += 1
+            most = max(most, level)
+        elif mark in "]}":
+            level -= 1
+    return most
 
 
 def _deeper(value: Any, levels: int) -> bool:

@@ -34,5 +34,5 @@ class IntervalMining:
                 ).start()
 
     def _run(self, stop: threading.Event, seconds: float) -> None:
-        while not stop.wait(seconds):
+        while not stop.wait(min(seconds, threading.TIMEOUT_MAX)):
             self._mine()

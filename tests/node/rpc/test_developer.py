@@ -143,6 +143,17 @@ def test_without_automine_transactions_wait(still: Running) -> None:
     assert still.ask("eth_getTransactionReceipt", sent) is not None
 
 
+def test_an_interval_longer_than_a_thread_can_wait_is_still_an_interval(
+    still: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", faults.append)
+    still.ask("evm_setIntervalMining", (1 << 63) - 1)
+    time.sleep(0.05)
+    assert still.ask("anvil_getIntervalMining") == (1 << 63) - 1
+    assert not faults
+
+
 def test_mining_by_the_clock(still: Running) -> None:
     mined = threading.Event()
     still.node.chain.events.on_block(lambda _block, _receipts: mined.set())

@@ -39,7 +39,7 @@ def error(body: Any, **fields: Any) -> tuple[int, str]:
 # Results and ids
 
 
-@pytest.mark.parametrize("identifier", [0, 1, -7, "", "abc", 1.5, None, 2**70, "0"])
+@pytest.mark.parametrize("identifier", [0, 1, -7, "", "abc", 1.5, None, 2**70, 10**400, "0"])
 def test_an_id_comes_back_as_it_was(identifier: Any) -> None:
     found = answer(request("add", "0x2", "0x3", identifier=identifier))
     assert found == {"jsonrpc": "2.0", "id": identifier, "result": "0x5"}
@@ -197,6 +197,24 @@ def test_the_answers_of_a_batch_have_a_limit() -> None:
 
 def nested(levels: int) -> str:
     return "[" * levels + "]" * levels
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":', '[{"[": ["]", ', '["\\"]",'])
+def test_nesting_is_refused_before_the_parser_recurses(opening: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse(*_arguments: Any, **_named: Any) -> None:
+        pytest.fail("parsed, which can end the process where libraries have raised the recursion limit")
+
+    monkeypatch.setattr("node.rpc.dispatch.json.loads", parse)
+    for body in (opening * 100_000, (opening * 100_000).encode(), (opening * 100_000).encode("utf-16")):
+        text = DISPATCHER.handle(body, Asker(developer=True))
+        assert text is not None
+        assert "nested deeper than 5 levels" in text
+
+
+def test_brackets_in_strings_are_no_nesting() -> None:
+    marks = "[{" * 1_000
+    for value in (marks, f'"{marks}', f"\\{marks}"):
+        assert answer(request("echo", value))["result"] == value
 
 
 def test_nesting_has_a_limit() -> None:
