@@ -430,10 +430,10 @@ def test_defaults() -> None:
 
 
 def imported(package: str) -> set[str]:
-    """Return the packages that a package's files import, but for the one that looks up."""
+    """Return the packages that a package's files import, but for those that look up."""
     found = set()
     for path in (ROOT / package).rglob("*.py"):
-        if path == ROOT / "ewasm" / "__main__.py":
+        if path in (ROOT / "ewasm" / "__main__.py", ROOT / "ewasm" / "testing.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
