@@ -51,6 +51,12 @@ function +instructions +gas
 ewasm: 10 findings
 (?P<ewasm>(?:  \[.*\n){10})hera: 10 findings
 (?P<hera>(?:  \[.*\n){10})""",
+    "web3_in_process": r"""
+Fixture Token at 0x5FbDB2315678afecb367f032d93F642f64180aa3 for (?P<deploy>\d+) gas
+transfer: (?P<transfer>\d+) gas, 3 to 0x70997970C51812dc3A010C7d01b50e0d17dc79C8
+Alice has 997 and Bob has 3
+execution reverted: ERC20: transfer amount exceeds balance
+""",
 }
 
 
@@ -106,3 +112,7 @@ def test_refuse() -> None:
     assert set(rules["ewasm"]) == {"start", "limit", "floating-point", "import", "export"}
     assert set(rules["hera"]) == {"start", "memory-copy-fill", "floating-point", "import", "export"}
     assert 'f64.mul in function 3 "mix"' in printed["ewasm"]
+
+
+def test_web3_in_process() -> None:
+    run("web3_in_process")

@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from typing import Final
 
 from evmc import U256, ZERO_ADDRESS, ZERO_BYTES32, Address, Bytes32, Gas, Log, Message, Result, Status
 from ewasm.contract import Finding
@@ -23,10 +22,6 @@ from node.host import BlockHash, create_address
 from node.transaction import AccessList, InvalidTransaction, intrinsic_gas
 from state import Account, Diff, Journal, StateView, keccak256
 from state.account import NO_ACCOUNT
-
-_CALL_STIPEND: Final = 2_300
-_KEPT_BACK: Final = 64
-"""A caller keeps one part in so many of its gas."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,10 +142,8 @@ class CallSite:
         if first.reason is not None:
             raise ExecutionFailed(first.reason, first.result)
         low = intrinsic_gas(call.data, self.machine.ruleset, call.access_list or (), create=call.to is None) - 1
-        guess = first.gas_used
-        if guess - 1 > low:
-            guess = (guess + _CALL_STIPEND) * _KEPT_BACK // (_KEPT_BACK - 1)
-        return least_gas(lambda gas: self._run(call, gas, view).reason is None, low, high, max(guess, low + 1))
+        guess = max(first.gas_used, low + 1)  # exact where nothing is called and nothing refunded
+        return least_gas(lambda gas: self._run(call, gas, view).reason is None, low, high, guess)
 
     def _affordable(self, call: Call, gas: Gas) -> Gas:
         """Return how much gas the sender can pay for, if the call says at what price."""
