@@ -16,8 +16,8 @@ from node.chain.admission import check_fee, check_funds, check_init_code, check_
 from node.chain.block import Header
 from node.chain.building import Machine, executable
 from node.chain.errors import ExecutionFailed, TipAboveFee, TransactionRefused
-from node.chain.estimate import least_gas
 from node.chain.signed import Payload
+from node.estimate import least_limit
 from node.host import BlockHash, create_address
 from node.transaction import AccessList, InvalidTransaction, intrinsic_gas
 from state import Account, Diff, Journal, StateView, keccak256
@@ -141,9 +141,14 @@ class CallSite:
             raise ExecutionFailed(f"out of gas: gas required exceeds allowance ({high})", first.result)
         if first.reason is not None:
             raise ExecutionFailed(first.reason, first.result)
-        low = intrinsic_gas(call.data, self.machine.ruleset, call.access_list or (), create=call.to is None) - 1
-        guess = max(first.gas_used, low + 1)  # exact where nothing is called and nothing refunded
-        return least_gas(lambda gas: self._run(call, gas, view).reason is None, low, high, guess)
+        found = least_limit(
+            lambda gas: self._run(call, gas, view).reason is None,
+            spent=high - first.result.gas_left,
+            most=high,
+            least=intrinsic_gas(call.data, self.machine.ruleset, call.access_list or (), create=call.to is None),
+        )
+        assert found is not None, "it has succeeded with that"
+        return found
 
     def _affordable(self, call: Call, gas: Gas) -> Gas:
         """Return how much gas the sender can pay for, if the call says at what price."""

@@ -11,7 +11,7 @@ from ewasm.contract import Finding, check
 from node.chain.block import Block
 from node.chain.building import Opened
 from node.chain.chain import Chain
-from node.chain.estimate import least_gas
+from node.estimate import least_limit
 from node.host import BlockHash
 from node.service import Call, Outcome, run_message
 from node.substrate import blocks as bodies
@@ -163,9 +163,9 @@ class Face:
         def succeeds(gas: Gas) -> bool:
             return self.run(replace(call, gas=gas), number).status is Status.SUCCESS
 
-        if succeeds(0):
-            return 0, outcome
-        return least_gas(succeeds, 0, limit, outcome.gas_used + outcome.gas_refunded), outcome
+        found = least_limit(succeeds, spent=outcome.gas_used + outcome.gas_refunded, most=limit)
+        assert found is not None, "it has succeeded with that"
+        return found, outcome
 
     def findings(self, code: bytes) -> tuple[Finding, ...]:
         """Return why code is refused, nothing if it is not."""

@@ -7,13 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from evmc import U256, Address, Status
 from node.chain import BlockOverride, Call, CallAborted, Chain, ExecutionFailed, Override
 from node.chain.errors import FeeTooLow, InsufficientFunds, IntrinsicGasTooLow, TipAboveFee
-from node.chain.estimate import least_gas
 from node.host import create_address
 from tests.helpers import fixture_code, wat
 from tests.node.chain.conftest import NewChain
@@ -173,28 +170,6 @@ def test_the_price_is_what_would_be_paid(chain: Chain) -> None:
 
 
 # Estimates
-
-
-@given(st.integers(0, 1000), st.integers(1, 1000), st.none() | st.integers(-5, 1200), st.integers(0, 1000))
-def test_the_least_gas_is_found(low: int, span: int, guess: int | None, place: int) -> None:
-    high = low + span
-    least = low + 1 + place % span
-    asked = []
-
-    def succeeds(gas: int) -> bool:
-        assert low < gas < high
-        asked.append(gas)
-        return gas >= least
-
-    assert least_gas(succeeds, low, high, guess) == least
-    assert len(asked) == len(set(asked)) <= 25
-
-
-def test_success_that_comes_and_goes() -> None:
-    good = {5, 6, 9, 10, 11, 20}
-    found = least_gas(lambda gas: gas in good, 0, 20)
-    assert found in good
-    assert found - 1 not in good
 
 
 def test_a_transfer_needs_the_least(chain: Chain) -> None:
