@@ -75,7 +75,10 @@ def check_transaction(tx: Transaction, journal: Journal, block: TxContext, rules
         raise InvalidTransaction(f"nonce {tx.nonce} of {tx.sender} is not the next, {nonce}")
     if nonce >= MAX_NONCE:
         raise InvalidTransaction(f"{tx.sender} has sent all it can: its nonce is the last, {nonce}")
-    cost = tx.gas_limit * (tx.gas_price if tx.max_price is None else tx.max_price) + tx.value
+    most = tx.gas_price if tx.max_price is None else tx.max_price
+    if not (tx.tip or 0) <= tx.gas_price <= most:
+        raise InvalidTransaction(f"a price of {tx.gas_price} with a tip of {tx.tip or 0}, at most {most}: impossible")
+    cost = tx.gas_limit * most + tx.value
     if cost > balance:
         raise InvalidTransaction(f"{tx.sender} has {balance}, gas and value need {cost}")
     if tx.gas_limit > block.gas_limit:

@@ -14,7 +14,8 @@ from node.transaction import Transaction
 from node.witness import Execution, Outcome, Step, Witness, WitnessError, outer_message
 
 FORMAT: Final = "ewasm-witness"
-VERSION: Final = 1
+VERSION: Final = 2
+"""What is written. Version 1, which is still read, says nothing of `tip`, `max_price` and `access_list`."""
 MAX_NUMBER: Final = (1 << 63) - 1
 """The greatest gas, block number and time that EVMC can carry."""
 
@@ -22,6 +23,8 @@ _DATA: Final = re.compile(r"0x(?:[0-9a-f]{2})*")
 _AMOUNT: Final = re.compile(r"0x(?:0|[1-9a-f][0-9a-f]{0,63})")
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _SHOWN: Final = 40
+_PRICED: Final = ("tip", "max_price", "access_list")
+"""Fields of a transaction since version 2."""
 
 F = TypeVar("F", Address, Bytes32)
 T = TypeVar("T")
@@ -80,6 +83,11 @@ def _step(step: Step) -> dict[str, Any]:
         "gas_price": hex(step.gas_price),
         "value": hex(step.value),
         "data": _hex(step.data),
+        "tip": None if step.tip is None else hex(step.tip),
+        "max_price": None if step.max_price is None else hex(step.max_price),
+        "access_list": [
+            {"address": str(address), "slots": [str(slot) for slot in slots]} for address, slots in step.access_list
+        ],
     }
     return {"transaction": transaction}
 
@@ -115,9 +123,9 @@ def parse(text: str | bytes) -> Witness:
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise WitnessError(f'not a witness: it has no "format": "{FORMAT}"')
     version = value.get("version")
-    if type(version) is not int or version != VERSION:
-        raise WitnessError(f"a witness of version {_brief(version)}; this program reads version {VERSION}")
-    return _witness(_Place(value, ""))
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise WitnessError(f"a witness of version {_brief(version)}; this program reads versions 1 to {VERSION}")
+    return _witness(_Place(value, ""), version)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -203,6 +211,9 @@ class _Place:
             raise self.refusal("hex of at most 256 bits, with 0x and without leading zeros, is expected")
         return U256(int(self.value, 16))
 
+    def optional_amount(self) -> U256 | None:
+        return None if self.value is None else self.amount()
+
     def data(self) -> bytes:
         if not isinstance(self.value, str) or not _DATA.fullmatch(self.value):
             raise self.refusal("lower-case hex with 0x is expected")
@@ -217,7 +228,7 @@ class _Place:
         return None if self.value is None else self.fixed(kind)
 
 
-def _witness(place: _Place) -> Witness:
+def _witness(place: _Place, version: int) -> Witness:
     field = place.fields(
         "format",
         "version",
@@ -239,7 +250,7 @@ def _witness(place: _Place) -> Witness:
         ruleset=ruleset("name").text(),
         ruleset_hash=ruleset("hash").text(),
         block=_parse_block(field("block")),
-        steps=tuple(map(_parse_step, steps)),
+        steps=tuple(_parse_step(step, version) for step in steps),
         root=field("root_before").fixed(Bytes32),
         nodes={digest: node.data() for digest, node in field("nodes").mapping(_hash).items()},
         codes={digest: code.data() for digest, code in field("codes").mapping(_hash).items()},
@@ -266,7 +277,7 @@ def _parse_block(place: _Place) -> TxContext:
     )
 
 
-def _parse_step(place: _Place) -> Step:
+def _parse_step(place: _Place, version: int) -> Step:
     if isinstance(place.value, dict) and "message" in place.value:
         field = place.fields("message")("message").fields("sender", "to", "gas", "value", "data")
         return outer_message(
@@ -276,9 +287,9 @@ def _parse_step(place: _Place) -> Step:
             field("value").amount(),
             field("data").data(),
         )
-    field = place.fields("transaction")("transaction").fields(
-        "sender", "to", "nonce", "gas_limit", "gas_price", "value", "data"
-    )
+    names = ("sender", "to", "nonce", "gas_limit", "gas_price", "value", "data")
+    priced = version > 1
+    field = place.fields("transaction")("transaction").fields(*names, *(_PRICED if priced else ()))
     return Transaction(
         sender=field("sender").fixed(Address),
         to=field("to").optional(Address),
@@ -287,7 +298,15 @@ def _parse_step(place: _Place) -> Step:
         gas_price=field("gas_price").amount(),
         value=field("value").amount(),
         data=field("data").data(),
+        tip=field("tip").optional_amount() if priced else None,
+        max_price=field("max_price").optional_amount() if priced else None,
+        access_list=tuple(map(_parse_listed, field("access_list").items())) if priced else (),
     )
+
+
+def _parse_listed(place: _Place) -> tuple[Address, tuple[Bytes32, ...]]:
+    field = place.fields("address", "slots")
+    return field("address").fixed(Address), tuple(map(_hash, field("slots").items()))
 
 
 def _parse_outcome(place: _Place) -> Outcome:

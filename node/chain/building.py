@@ -37,6 +37,10 @@ class Machine:
     precompiles: Precompiles
     chain_id: int
 
+    def on(self, vm: EwasmVM) -> Machine:
+        """Return the same with another machine of the ruleset."""
+        return replace(self, vm=vm)
+
     def context(self, header: Header) -> TxContext:
         """Return what contracts see of a block."""
         return TxContext(

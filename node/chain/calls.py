@@ -108,7 +108,7 @@ class CallSite:
 
     def on(self, vm: EwasmVM) -> CallSite:
         """Return the same place with another machine."""
-        return replace(self, machine=replace(self.machine, vm=vm))
+        return replace(self, machine=self.machine.on(vm))
 
     def run(self, call: Call) -> CallResult:
         """Run a call; raise TransactionRefused where it could not begin."""

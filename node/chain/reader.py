@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal, TypeAlias, TypeVar
@@ -301,8 +302,12 @@ class Reader:
         view: StateView = Overridden(world, overrides) if overrides else world
         return CallSite(self._machine, view, header if block is None else block.apply(header), self.block_hash)
 
+    def lent(self, timeout: float | None) -> AbstractContextManager[EwasmVM]:
+        """Lend a machine for so many seconds, None for as long as wanted; after that the block raises CallAborted."""
+        return self._timed.within(timeout)
+
     def _timely(self, timeout: float | None, site: CallSite, run: Callable[[CallSite], T]) -> T:
-        with self._timed.within(timeout) as vm:
+        with self.lent(timeout) as vm:
             return run(site if vm is self.vm else site.on(vm))
 
     def close(self) -> None:

@@ -49,6 +49,18 @@ class RulesetParam(_ParamType):
             self.fail(str(error), param, ctx)
 
 
+class UrlParam(_ParamType):
+    """The address of a node."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return an address for HTTP; refuse any other."""
+        if not str(value).startswith(("http://", "https://")):
+            self.fail(f"{value!r:.80} is no address of a node: http://127.0.0.1:8545 is one", param, ctx)
+        return str(value)
+
+
 class AddressParam(_ParamType):
     """An address in hex."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from evmc import U256, Address, Bytes32, Gas
 from ewasm.cache import CodeCache
@@ -32,6 +33,7 @@ from node.cli.options import (
     sender_option,
     value_option,
 )
+from node.cli.remote import block_witness, rpc_option, state_root
 from node.statedir import StateError, opened
 from node.transaction import InvalidTransaction, Transaction
 from node.witness import Outcome, Verdict, Witness, WitnessError, check_ruleset, record
@@ -40,6 +42,9 @@ from node.witnessfile import dump, parse
 
 MAX_WITNESS: Final = 64 << 20
 """Bytes of a witness that is read."""
+
+_OF_BLOCKS: Final = ("target", "output", "rpc", "as_json")
+"""Parameters that a block's witness has."""
 
 _SHOWN: Final = 64
 """Bytes of an output that are shown."""
@@ -51,6 +56,7 @@ _SHOWN: Final = 64
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--state", "folder", type=click.Path(file_okay=False, path_type=Path), help="Directory of the state.")
 @click.option("--address", type=AddressParam(), help="Address of FILE's contract.  [default: the sender's first]")
+@rpc_option
 @value_option
 @gas_option
 @sender_option
@@ -65,6 +71,7 @@ def witness(
     output: Path,
     folder: Path | None,
     address: Address | None,
+    rpc: str | None,
     value: U256,
     gas: Gas,
     sender: Address | None,
@@ -75,12 +82,19 @@ def witness(
     """Write the witness of an execution: all that it reads of the state, and what comes of it.
 
     Without --state, TARGET is a file (.wasm, .wat or .hex), executed as by `ewasm run`. With it, TARGET is the address
-    of a contract, called as by `ewasm call --dry-run`. Whoever knows the root before checks it with `ewasm verify`.
+    of a contract, called as by `ewasm call --dry-run`. With --rpc, it is a block that a node has made: its number, its
+    hash, or the hash of a transaction in it. Whoever knows the root before checks it with `ewasm verify`.
 
     \b
     Example:
       ewasm witness counter.wasm --sig 'add(uint256)' 5 -o add.json
     """  # noqa: D301  # \b is click's
+    if rpc is not None:
+        _refuse_others(click.get_current_context())
+        made = block_witness(rpc, target)
+        headers = _headers(rpc, made)
+        _write(made, output, headers, as_json=as_json)
+        return
     call_input, _ = call_data(data, sig, arguments)
     vm = EwasmVM(ruleset, make_engine(engine), cache=CodeCache(artefacts=artefacts(None, no_cache=False)))
     if folder is None:
@@ -90,6 +104,29 @@ def witness(
         raise click.UsageError("--address is for a FILE; with --state, TARGET is the address")
     else:
         made = _call(folder, AddressParam().convert(target, None, None), call_input, vm, gas, value, sender)
+    _write(made, output, [], as_json=as_json)
+
+
+def _refuse_others(ctx: click.Context) -> None:
+    """Raise UsageError if an option is given that says how to execute: the block has been."""
+    for param in ctx.command.params:
+        name = param.name or ""
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE and name not in _OF_BLOCKS:
+            raise click.UsageError(f"{param.opts[0]} is not for a block: with --rpc there are only -o and --json")
+
+
+def _headers(url: str, made: Witness) -> list[tuple[str, str]]:
+    """Hold the roots of a block's witness against the headers that the node has; raise InputError if one is another."""
+    number = made.block.number
+    if state_root(url, number) != str(made.claim.root):
+        raise InputError(f"{url}: the witness of block {number} ends with another state than the block's header")
+    same = state_root(url, number - 1) == str(made.root)
+    before = "the root before is that of the header before" if same else "the state was changed between the blocks"
+    return [("headers", f"the root after is that of the block's header, {before}")]
+
+
+def _write(made: Witness, output: Path, more: list[tuple[str, str]], *, as_json: bool) -> None:
+    """Write a witness and show what is in it."""
     text = dump(made)
     try:
         output.write_text(text, "utf-8")
@@ -98,7 +135,7 @@ def witness(
     if as_json:
         show.emit_json({"file": str(output), "bytes": len(text), **_summary(made)})
     else:
-        show.emit_rows([("witness", f"{output}, {len(text):,} bytes"), *_rows(made)], style=show.GOOD)
+        show.emit_rows([("witness", f"{output}, {len(text):,} bytes"), *_rows(made), *more], style=show.GOOD)
 
 
 def _call(

@@ -1,4 +1,4 @@
-"""Methods about contracts: what the rules say of code, and its metered form (`ewasm_`)."""
+"""Methods about contracts: what the rules say of code, its metered form, witnesses and profiles (`ewasm_`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any, Final
 from ewasm.contract import check as check_code
 from ewasm.ruleset import RULESETS, Ruleset
 from gas.emission import write_out
+from node.chain.replay import block_witness
 from node.rpc.errors import Refused
-from node.rpc.kinds import DATA, OBJECT, Kind, Unreadable, shown
+from node.rpc.kinds import BLOCK, DATA, OBJECT, BlockId, Kind, Unreadable, shown
 from node.rpc.service import Context
 from node.rpc.table import MethodTable, Param
+from node.witnessfile import as_json
 from wasm.encode import encode
 
 TABLE: Final = MethodTable()
@@ -49,3 +51,10 @@ def meter(ctx: Context, code: bytes, ruleset: Ruleset | None) -> bytes:
     if verdict.module is None:
         raise Refused(f"contract refused by ruleset {ruleset.name}: {verdict.findings[0].message}")
     return encode(write_out(ruleset.meter(verdict.module)))
+
+
+@TABLE.method("ewasm_executionWitness", Param("block", BLOCK), result=OBJECT, reads=True)
+def execution_witness(ctx: Context, block: BlockId) -> dict[str, Any]:
+    """Return the witness of a mined block, or of the one with a transaction: the file that `ewasm verify` reads."""
+    with ctx.reader.lent(ctx.timeout) as vm:
+        return as_json(block_witness(ctx.reader, block, vm))

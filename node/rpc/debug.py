@@ -11,9 +11,9 @@ from typing import Any, Final
 from evmc import Address, Bytes32, Gas, Result, Status
 from ewasm.vm import EwasmVM, make_engine
 from node.chain import BlockOverride, Call, CallAborted, Override
-from node.chain.building import Machine, executable
+from node.chain.building import Machine
 from node.chain.reader import Reader
-from node.chain.timeouts import TimedMachines
+from node.chain.replay import replay
 from node.rpc.errors import Refused
 from node.rpc.eth import AT, HASH_PARAM
 from node.rpc.kinds import (
@@ -34,7 +34,6 @@ from node.rpc.service import Context
 from node.rpc.table import MethodTable, Param
 from node.rpc.tracing import (
     Frame,
-    JournalView,
     Recorder,
     Touched,
     TracedVM,
@@ -44,7 +43,7 @@ from node.rpc.tracing import (
     state_diff,
     struct_logs,
 )
-from state import Diff, Journal, StateView
+from state import Diff, Journal
 from wasm.compiled import Aborted
 
 TABLE: Final = MethodTable()
@@ -115,26 +114,12 @@ class _Done:
 @TABLE.method("debug_traceTransaction", HASH_PARAM, CONFIG, result=OBJECT, reads=True)
 def trace_transaction(ctx: Context, transaction: Bytes32, config: TraceConfig) -> dict[str, Any]:
     """Run a mined transaction again and return its calls, its instructions, or the state it touched."""
-    reader = ctx.reader
-    found = reader.transaction(transaction)
-    if found is None or found.block_number is None or found.index is None:
-        raise Refused("transaction not found")
-    block = reader.block(found.block_number)
-    header, context = block.header, reader.machine.context(block.header)
-    before: StateView = reader.state(header.number - 1)
-    journal = Journal(before)
-    for earlier in block.transactions[: found.index]:
-        reader.machine.execute(
-            executable(earlier, earlier.sender, header.base_fee), journal, context, reader.block_hash
-        )
-        before = JournalView(journal)
-    touched = Touched(before)
-    tx = found.transaction
+    with ctx.reader.lent(ctx.timeout) as vm:
+        again = replay(ctx.reader, transaction, vm)
+    touched, tx = Touched(again.view), again.transaction
 
     def run(machine: Machine) -> _Done:
-        receipt = machine.execute(
-            executable(tx, tx.sender, header.base_fee), Journal(touched), context, reader.block_hash
-        )
+        receipt = machine.execute(tx, Journal(touched), again.context, again.block_hash)
         return _Done(receipt.result, tx.gas_limit, receipt.gas_used, receipt.diff)
 
     call = Call(sender=tx.sender, to=tx.to, value=tx.value, data=tx.data)
@@ -165,7 +150,7 @@ def _traced(
     try:
         with _within(ctx.reader, config, seconds) as vm:
             traced = TracedVM(machine.ruleset, vm.engine, recorder, cache=vm.cache, steps=config.tracer == STEPS)
-            done = run(replace(machine, vm=traced))
+            done = run(machine.on(traced))
     except TraceTooLong as error:
         raise Refused(f"{error}: ask for tracer {CALLS}") from error
     except Aborted as error:
@@ -190,12 +175,8 @@ def _within(reader: Reader, config: TraceConfig, seconds: float) -> Iterator[Ewa
     if config.tracer == STEPS:
         yield EwasmVM(reader.ruleset, make_engine("interpreter"))
         return
-    machines = TimedMachines(reader.vm)
-    try:
-        with machines.within(seconds) as vm:
-            yield vm
-    finally:
-        machines.close()
+    with reader.lent(seconds) as vm:
+        yield vm
 
 
 def _calls(root: Frame | None, call: Call, done: _Done, config: TraceConfig) -> dict[str, Any]:

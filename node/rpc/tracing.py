@@ -22,7 +22,7 @@ from gas.meter import PARTICLES
 from node.abi import revert_reason
 from node.host import NodeHost
 from node.rpc.kinds import hex_data, hex_quantity
-from state import EMPTY_CODE_HASH, EMPTY_ROOT, Account, Diff, Journal, StateView
+from state import EMPTY_CODE_HASH, Account, Diff, StateView
 from wasm.compiled import Aborted
 from wasm.decode import decode
 from wasm.engine import Engine, Tracer, Value
@@ -349,31 +349,6 @@ class Touched:
     def code(self, code_hash: Bytes32) -> bytes:
         """Return code."""
         return self.view.code(code_hash)
-
-
-class JournalView:
-    """The state in the middle of a block: what a journal has after the transactions before."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._codes: dict[Bytes32, bytes] = {EMPTY_CODE_HASH: b""}
-
-    def account(self, address: Address) -> Account | None:
-        """Return the account, None if there is none."""
-        journal = self._journal
-        if not journal.exists(address):
-            return None
-        code_hash = journal.code_hash(address)
-        self._codes[code_hash] = journal.code(address)
-        return Account(journal.nonce(address), journal.balance(address), EMPTY_ROOT, code_hash)
-
-    def storage(self, address: Address, key: Bytes32) -> Bytes32:
-        """Return the value of a slot."""
-        return self._journal.get_storage(address, key)
-
-    def code(self, code_hash: Bytes32) -> bytes:
-        """Return code of an account that was asked for."""
-        return self._codes[code_hash]
 
 
 def prestate(touched: Touched) -> dict[str, Any]:

@@ -231,8 +231,8 @@ def test_any_byte_of_the_file(added: Path, seed: int) -> None:
         (b"[" * 10**6, "not a witness: JSON that is nested too deep"),
         (b"9" * 10**5, "not a witness: not JSON (Exceeds the limit"),
         (b"{}", 'not a witness: it has no "format": "ewasm-witness"'),
-        (b'{"format": "ewasm-witness", "version": 2}', "a witness of version 2; this program reads version 1"),
-        (b'{"format": "ewasm-witness", "version": 1}', "not a witness: ruleset is missing"),
+        (b'{"format": "ewasm-witness", "version": 3}', "a witness of version 3; this program reads versions 1 to 2"),
+        (b'{"format": "ewasm-witness", "version": 2}', "not a witness: ruleset is missing"),
     ],
 )
 def test_files_that_are_none(text: bytes, said: str, tmp_path: Path) -> None:

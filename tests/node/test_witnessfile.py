@@ -32,6 +32,9 @@ STEPS = st.one_of(
         gas_price=AMOUNTS,
         value=AMOUNTS,
         data=DATA,
+        tip=st.none() | AMOUNTS,
+        max_price=st.none() | AMOUNTS,
+        access_list=st.lists(st.tuples(ADDRESSES, st.lists(HASHES, max_size=2).map(tuple)), max_size=2).map(tuple),
     ),
 )
 OUTCOMES = st.builds(
@@ -84,7 +87,9 @@ def test_round_trip(witness: Witness) -> None:
 def document() -> dict[str, Any]:
     """Return a witness that has something everywhere."""
     call = outer_message(ZERO_ADDRESS, ZERO_ADDRESS, 5, U256(0), b"in")
-    create = Transaction(sender=ZERO_ADDRESS, to=None, nonce=0, gas_limit=5, data=b"in")
+    listed = ((ZERO_ADDRESS, (Bytes32(bytes(32)),)),)
+    price = {"tip": U256(1), "gas_price": U256(2), "max_price": U256(3)}
+    create = Transaction(sender=ZERO_ADDRESS, to=None, nonce=0, gas_limit=5, data=b"in", access_list=listed, **price)
     log = Log(ZERO_ADDRESS, (Bytes32(bytes(32)),), b"log")
     done = Outcome(status=Status.SUCCESS, gas_used=1, output=b"out", logs=(log,), contract=ZERO_ADDRESS)
     some = {Bytes32(b"\1" * 32): b"some"}
@@ -203,8 +208,20 @@ def test_other_files(document: dict[str, Any]) -> None:
     assert "nested too deep" in refused("[" * 100_000)
     assert "nested too deep" in refused('{"a":' * 100_000)
     assert "Exceeds the limit" in refused('{"format": ' + "9" * 5_000 + "}")
-    for version in (2, 0, "1", 1.0, True, None, 10**400, [1]):
-        assert "this program reads version 1" in refused(json.dumps({**document, "version": version}))
+    for version in (3, 0, "1", 1.0, True, None, 10**400, [1]):
+        assert "this program reads versions 1 to 2" in refused(json.dumps({**document, "version": version}))
+
+
+def test_the_first_version_is_read(document: dict[str, Any]) -> None:
+    """There a transaction has one price, which is all the coinbase's."""
+    old = {**copy.deepcopy(document), "version": 1}
+    assert "'tip' is no field of it" in refused(json.dumps(old))
+    for name in ("tip", "max_price", "access_list"):
+        del old["steps"][1]["transaction"][name]
+    create = parse(json.dumps(old)).steps[1]
+    assert isinstance(create, Transaction)
+    assert (create.gas_price, create.tip, create.max_price, create.access_list) == (2, None, None, ())
+    assert "steps[1].transaction.tip is missing" in refused(json.dumps({**old, "version": 2}))
 
 
 def test_a_key_that_stands_twice(document: dict[str, Any]) -> None:
