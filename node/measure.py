@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 from evmc import U256, Address, Gas, Message, Result, Status, TxContext
 from ewasm.cache import CodeCache
@@ -14,11 +15,13 @@ from ewasm.vm import EwasmVM
 from gas.collector import Collector
 from gas.profile import Profile
 from gas.quick import QuickCollector
+from gas.report import Labels, as_json
 from node import defaults
 from node.estimate import least_limit
-from node.host import NodeHost, create_address
-from node.transaction import Transaction, execute_transaction, intrinsic_gas
-from state import Database, GenesisAccount, Journal, WorldState
+from node.host import BlockHash, NodeHost, create_address
+from node.transaction import InvalidTransaction, Transaction, execute_transaction, intrinsic_gas
+from node.witness import no_block_hash
+from state import Database, GenesisAccount, Journal, StateView, WorldState
 from wasm.compiled import CompiledEngine
 from wasm.engine import Engine
 from wasm.interpreter import Interpreter
@@ -39,6 +42,73 @@ class Executed:
         return self.result.status is Status.SUCCESS
 
 
+class Measurable(Protocol):
+    """What can be executed again and again, with the same result and with other limits."""
+
+    @property
+    def to(self) -> Address | None:
+        """The recipient, None for a creation."""
+        ...
+
+    @property
+    def gas(self) -> Gas:
+        """The limit, in whole gas."""
+        ...
+
+    def limited(self, gas: Gas) -> Self:
+        """Return the same with another limit."""
+        ...
+
+    def execute(self, vm: EwasmVM, collector: Collector | None = None) -> Executed:
+        """Execute it; the collector is the one that the VM has. Raise `InvalidTransaction`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A transaction as it is executed in a block, on the state just before it, which stays as it is."""
+
+    view: StateView
+    block: TxContext
+    transaction: Transaction
+    block_hash: BlockHash = no_block_hash
+
+    @property
+    def to(self) -> Address | None:
+        """The recipient, None for a creation."""
+        return self.transaction.to
+
+    @property
+    def gas(self) -> Gas:
+        """The limit, in whole gas."""
+        return self.transaction.gas_limit
+
+    @property
+    def most(self) -> Gas:
+        """The greatest limit with which it can be executed: the block's, or what the sender can pay for."""
+        tx = self.transaction
+        price = tx.gas_price if tx.max_price is None else tx.max_price
+        if not price:
+            return self.block.gas_limit
+        left = Journal(self.view).balance(tx.sender) - tx.value
+        return min(self.block.gas_limit, max(0, left // price))
+
+    def limited(self, gas: Gas) -> Sent:
+        """Return the same with another limit."""
+        return replace(self, transaction=replace(self.transaction, gas_limit=gas))
+
+    def execute(self, vm: EwasmVM, collector: Collector | None = None) -> Executed:
+        """Execute it; the collector is the one that the VM has. Raise `InvalidTransaction`."""
+        contracts = system_contracts(vm.ruleset)
+        if collector is not None:
+            contracts = watched_precompiles(contracts, collector)
+        tx = self.transaction
+        receipt = execute_transaction(tx, Journal(self.view), self.block, vm, vm.ruleset, contracts, self.block_hash)
+        spent = tx.gas_limit - receipt.result.gas_left
+        intrinsic = intrinsic_gas(tx.data, vm.ruleset, tx.access_list, create=tx.to is None)
+        return Executed(receipt.result, receipt.gas_used, intrinsic, spent - receipt.gas_used)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """A call on a state, which it leaves as it is: a transaction, or a message by itself without intrinsic gas.
@@ -55,12 +125,13 @@ class Call:
     data: bytes = b""
     transaction: bool = True
 
+    def limited(self, gas: Gas) -> Call:
+        """Return the same with another limit."""
+        return replace(self, gas=gas)
+
     def execute(self, vm: EwasmVM, collector: Collector | None = None) -> Executed:
         """Execute the call; the collector is the one that the VM has. Raise `InvalidTransaction`."""
         ruleset = vm.ruleset
-        contracts = system_contracts(ruleset)
-        if collector is not None:
-            contracts = watched_precompiles(contracts, collector)
         journal = Journal(self.world)
         if self.transaction:
             tx = Transaction(
@@ -72,10 +143,10 @@ class Call:
                 data=self.data,
             )
             block = replace(self.block, gas_limit=max(self.block.gas_limit, self.gas))
-            receipt = execute_transaction(tx, journal, block, vm, ruleset, contracts)
-            spent = self.gas - receipt.result.gas_left
-            intrinsic = intrinsic_gas(self.data, ruleset, create=self.to is None)
-            return Executed(receipt.result, receipt.gas_used, intrinsic, spent - receipt.gas_used)
+            return Sent(view=self.world, block=block, transaction=tx).execute(vm, collector)
+        contracts = system_contracts(ruleset)
+        if collector is not None:
+            contracts = watched_precompiles(contracts, collector)
         assert self.to is not None, "a message by itself has a recipient"
         block = replace(self.block, origin=self.sender)
         host = NodeHost(journal, block, vm, ruleset, contracts, lambda _number: None)
@@ -118,7 +189,7 @@ def code_call(
 
 
 def profiled(
-    call: Call,
+    call: Measurable,
     ruleset: Ruleset,
     *,
     quick: Engine | None = None,
@@ -128,8 +199,13 @@ def profiled(
 
     A `quick` profile is made on the engine given, from counters in the code; see `gas.quick` for what it lacks.
     """
-    collector = Collector(ruleset.schedule) if quick is None else QuickCollector(ruleset.schedule)
-    done = call.execute(EwasmVM(ruleset, quick or Interpreter(), profile=collector, debug=debug), collector)
+    return profiled_on(EwasmVM(ruleset, quick or Interpreter(), debug=debug), call, quick=quick is not None)
+
+
+def profiled_on(vm: EwasmVM, call: Measurable, *, quick: bool = False) -> tuple[Profile, Executed]:
+    """Execute a call on a machine that traces, or with `quick` on any; otherwise it is as with `profiled`."""
+    collector = QuickCollector(vm.ruleset.schedule) if quick else Collector(vm.ruleset.schedule)
+    done = call.execute(vm.listening(profile=collector), collector)
     profile = collector.finish(
         call.gas,
         done.result.gas_left,
@@ -141,7 +217,7 @@ def profiled(
 
 
 def gas_required(
-    call: Call,
+    call: Measurable,
     ruleset: Ruleset,
     *,
     most: Gas,
@@ -151,12 +227,31 @@ def gas_required(
 ) -> Gas | None:
     """Return the least gas limit with which a call succeeds, None if it does not with `most`; see `least_limit`."""
     vm = EwasmVM(ruleset, engine or CompiledEngine(), cache=cache, debug=(lambda _: None) if debug else None)
-    full = replace(call, gas=most).execute(vm)
+    return gas_required_on(vm, call, most=most)
+
+
+def gas_required_on(vm: EwasmVM, call: Measurable, *, most: Gas) -> Gas | None:
+    """Return the same as `gas_required`, found on a machine."""
+    try:
+        full = call.limited(most).execute(vm)
+    except InvalidTransaction:
+        return None
     if not full.succeeded:
         return None
     return least_limit(
-        lambda limit: replace(call, gas=limit).execute(vm).succeeded,
+        lambda limit: call.limited(limit).execute(vm).succeeded,
         spent=full.gas_used + full.refund,
         most=most,
         least=full.intrinsic,
     )
+
+
+def document(profile: Profile, labels: Labels, done: Executed, *, gas: Gas, required: Gas | None) -> dict[str, Any]:
+    """Return what was measured as JSON has it; numbers are numbers, gas is whole."""
+    return {
+        "status": done.result.status.name,
+        "gas_limit": gas,
+        "gas_used": done.gas_used,
+        "gas_required": required,
+        "profile": as_json(profile, labels),
+    }

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, TypeAlias
 
 from evmc import U256, Address, Bytes32, CallKind, Gas, Log, Message, Status, TxContext
-from ewasm.ruleset import Ruleset
+from ewasm.ruleset import RULESETS, Ruleset
 from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
 from node.host import BlockHash, NodeHost
@@ -169,6 +169,15 @@ def record(
         block_hashes=dict(sorted(hashes.items())),
         claim=claim,
     )
+
+
+def named_ruleset(witness: Witness) -> Ruleset:
+    """Return the ruleset that a witness names; raise WitnessError if it is none of ours."""
+    if witness.ruleset not in RULESETS:
+        raise WitnessError(
+            f"made with ruleset {witness.ruleset!r:.80}, which is none of ours; name its file with --ruleset"
+        )
+    return RULESETS[witness.ruleset]
 
 
 def check_ruleset(witness: Witness, ruleset: Ruleset) -> None:

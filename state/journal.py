@@ -11,6 +11,7 @@ from evmc import U256, ZERO_BYTES32, Address, Bytes32, Log, StorageStatus
 from state.account import NO_ACCOUNT, Account
 from state.diff import AccountDiff, Change, Diff
 from state.hash import EMPTY_CODE_HASH, keccak256
+from state.trie import EMPTY_ROOT
 from state.view import StateView
 
 T = TypeVar("T")
@@ -333,3 +334,28 @@ class Journal:
     def finished(self) -> Diff:
         """Return what all finished transactions changed, taken together."""
         return self._finished.diff()
+
+
+class JournalView:
+    """The state in the middle of a block: what a journal has after the transactions before."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._codes: dict[Bytes32, bytes] = {EMPTY_CODE_HASH: b""}
+
+    def account(self, address: Address) -> Account | None:
+        """Return the account, None if there is none."""
+        journal = self._journal
+        if not journal.exists(address):
+            return None
+        code_hash = journal.code_hash(address)
+        self._codes[code_hash] = journal.code(address)
+        return Account(journal.nonce(address), journal.balance(address), EMPTY_ROOT, code_hash)
+
+    def storage(self, address: Address, key: Bytes32) -> Bytes32:
+        """Return the value of a slot."""
+        return self._journal.get_storage(address, key)
+
+    def code(self, code_hash: Bytes32) -> bytes:
+        """Return code of an account that was asked for."""
+        return self._codes[code_hash]

@@ -19,7 +19,8 @@ from node.chain.errors import ExecutionFailed, TipAboveFee, TransactionRefused
 from node.chain.signed import Payload
 from node.estimate import least_limit
 from node.host import BlockHash, create_address
-from node.transaction import AccessList, InvalidTransaction, intrinsic_gas
+from node.measure import Sent
+from node.transaction import AccessList, InvalidTransaction, Transaction, intrinsic_gas
 from state import Account, Diff, Journal, StateView, keccak256
 from state.account import NO_ACCOUNT
 
@@ -158,9 +159,20 @@ class CallSite:
         balance = (self.view.account(call.origin) or NO_ACCOUNT).balance
         return max(0, min(gas, (balance - call.value) // price))
 
-    def _run(self, call: Call, gas: Gas, view: StateView) -> CallResult:
+    def sent(self, call: Call) -> Sent:
+        """Return a call as it is executed here, to be measured; raise TransactionRefused where it could not begin."""
+        limit = self.header.gas_limit
+        transaction = self._transaction(call, min(call.gas or limit, limit), Journal(self.view))
+        return Sent(
+            view=self.view,
+            block=self.machine.context(self.header),
+            transaction=transaction,
+            block_hash=self.block_hash,
+        )
+
+    def _transaction(self, call: Call, gas: Gas, journal: Journal) -> Transaction:
+        """Return the transaction that a call is; raise TransactionRefused where it could not begin."""
         machine, header = self.machine, self.header
-        journal = Journal(view)
         max_fee, max_tip = _prices(call, header)
         payload = Payload(
             chain_id=machine.chain_id,
@@ -179,18 +191,21 @@ class CallSite:
         if call.to is None:
             check_init_code(call.data, machine.ruleset)
         check_intrinsic(payload, gas, machine.ruleset)
+        return executable(payload, call.origin, header.base_fee if max_fee else 0)
+
+    def _run(self, call: Call, gas: Gas, view: StateView) -> CallResult:
+        machine = self.machine
+        journal = Journal(view)
+        transaction = self._transaction(call, gas, journal)
         heard: list[Reason] = []
 
         def listen(message: Message, reason: Reason) -> None:
             if message.depth == 0:
                 heard.append(reason)
 
-        listening = replace(machine, vm=machine.vm.listening(on_failure=listen))
+        listening = machine.on(machine.vm.listening(on_failure=listen))
         try:
-            base_fee = header.base_fee if max_fee else 0
-            receipt = listening.execute(
-                executable(payload, call.origin, base_fee), journal, machine.context(header), self.block_hash
-            )
+            receipt = listening.execute(transaction, journal, machine.context(self.header), self.block_hash)
         except InvalidTransaction as error:
             raise TransactionRefused(str(error)) from error
         return CallResult(

@@ -2,57 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from evmc import Address, Bytes32, TxContext
+from evmc import Bytes32
 from ewasm.threads import with_room
 from ewasm.vm import EwasmVM
 from node.chain.block import Block
 from node.chain.building import executable
 from node.chain.errors import ChainError, UnknownBlock
 from node.chain.reader import Reader, Tag
-from node.chain.signed import SignedTransaction
-from node.host import BlockHash
+from node.measure import Sent
 from node.transaction import Transaction
 from node.witness import Witness, record
-from state import EMPTY_CODE_HASH, EMPTY_ROOT, Account, Journal, StateView
+from state import Journal, JournalView
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A mined transaction as its block executed it: `view` is the state just before it."""
+def replay(reader: Reader, transaction_hash: Bytes32, vm: EwasmVM | None = None) -> Sent:
+    """Execute what is before a transaction in its block, and return the transaction as it was executed after that.
 
-    signed: SignedTransaction
-    transaction: Transaction
-    view: StateView
-    context: TxContext
-    block_hash: BlockHash
-
-
-def replay(reader: Reader, transaction_hash: Bytes32, vm: EwasmVM | None = None) -> Replay:
-    """Execute what is before a transaction in its block, on a machine of the chain's ruleset; None is the chain's own.
-
-    Raise ChainError if there is no such transaction in a block, or if the block cannot be executed again.
+    `vm` is a machine of the chain's ruleset, None the chain's own. Raise ChainError if there is no such transaction in
+    a block, or if the block cannot be executed again.
     """
     found = reader.transaction(transaction_hash)
     if found is None or found.block_number is None or found.index is None:
         raise ChainError("transaction not found")
     block = _repeatable(reader, found.block_number)
-    machine, header = reader.machine, block.header
-    vm = vm or machine.vm
-    context = machine.context(header)
-    before = reader.state(header.number - 1)
-    journal = Journal(before)
-    steps = _steps(block)
+    machine = reader.machine if vm is None else reader.machine.on(vm)
+    context = machine.context(block.header)
+    before = reader.state(block.number - 1)
+    steps, journal = _steps(block), Journal(before)
 
     def run() -> None:
         for step in steps[: found.index]:
-            machine.on(vm).execute(step, journal, context, reader.block_hash)
+            machine.execute(step, journal, context, reader.block_hash)
 
     if found.index:
-        with_room(vm.engine, run)
+        with_room(machine.vm.engine, run)
     view = JournalView(journal) if found.index else before
-    return Replay(found.transaction, steps[found.index], view, context, reader.block_hash)
+    return Sent(view=view, block=context, transaction=steps[found.index], block_hash=reader.block_hash)
 
 
 def block_witness(reader: Reader, tag: Tag, vm: EwasmVM | None = None) -> Witness:
@@ -101,28 +86,3 @@ def _repeatable(reader: Reader, number: int) -> Block:
 
 def _steps(block: Block) -> list[Transaction]:
     return [executable(tx, tx.sender, block.header.base_fee) for tx in block.transactions]
-
-
-class JournalView:
-    """The state in the middle of a block: what a journal has after the transactions before."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._codes: dict[Bytes32, bytes] = {EMPTY_CODE_HASH: b""}
-
-    def account(self, address: Address) -> Account | None:
-        """Return the account, None if there is none."""
-        journal = self._journal
-        if not journal.exists(address):
-            return None
-        code_hash = journal.code_hash(address)
-        self._codes[code_hash] = journal.code(address)
-        return Account(journal.nonce(address), journal.balance(address), EMPTY_ROOT, code_hash)
-
-    def storage(self, address: Address, key: Bytes32) -> Bytes32:
-        """Return the value of a slot."""
-        return self._journal.get_storage(address, key)
-
-    def code(self, code_hash: Bytes32) -> bytes:
-        """Return code of an account that was asked for."""
-        return self._codes[code_hash]

@@ -91,6 +91,21 @@ class RootParam(_ParamType):
             self.fail(f"{shorten(value)!r} is not a root: 64 hex digits are expected, with or without 0x", param, ctx)
 
 
+class HashParam(_ParamType):
+    """The hash of a transaction in hex."""
+
+    name = "hash"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bytes32:
+        """Parse the hash."""
+        if isinstance(value, Bytes32):
+            return value
+        try:
+            return Bytes32.from_hex(value)
+        except ValueError:
+            self.fail(f"{shorten(value)!r} is not a hash: 64 hex digits are expected, with or without 0x", param, ctx)
+
+
 class HexParam(_ParamType):
     """Bytes in hex."""
 
@@ -182,6 +197,13 @@ def measuring_options(function: F) -> F:
     return function
 
 
+def mined_options(function: F) -> F:
+    """Add the options of a transaction that was executed already, and is measured."""
+    for option in reversed((engine_option, *_CACHE_OPTIONS, json_option)):
+        function = option(function)
+    return function
+
+
 def comparing_options(function: F) -> F:
     """Add what a message is: value, gas and sender."""
     for option in reversed((value_option, gas_option, sender_option, json_option)):
@@ -189,6 +211,14 @@ def comparing_options(function: F) -> F:
     return function
 
 
+_CACHE_OPTIONS: Final = (
+    click.option(
+        "--cache",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Directory of compiled code.  [default: the user's cache directory]",
+    ),
+    click.option("--no-cache", is_flag=True, help="Keep no compiled code on disk."),
+)
 _MESSAGE_OPTIONS: Final = (
     value_option,
     gas_option,
@@ -196,12 +226,7 @@ _MESSAGE_OPTIONS: Final = (
     engine_option,
     ruleset_option,
     click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
-    click.option(
-        "--cache",
-        type=click.Path(file_okay=False, path_type=Path),
-        help="Directory of compiled code.  [default: the user's cache directory]",
-    ),
-    click.option("--no-cache", is_flag=True, help="Keep no compiled code on disk."),
+    *_CACHE_OPTIONS,
 )
 _diff_option: Final = click.option("--diff", is_flag=True, help="Show all that changed in the state, before and after.")
 _trace_option: Final = click.option(

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from evmc import U256, Address, Bytes32, Gas
 from ewasm.cache import CodeCache
-from ewasm.ruleset import RULESETS, Ruleset
+from ewasm.ruleset import Ruleset
 from ewasm.vm import EwasmVM, make_engine
 from node import defaults
 from node.cli import show
@@ -36,7 +36,7 @@ from node.cli.options import (
 from node.cli.remote import block_witness, rpc_option, state_root
 from node.statedir import StateError, opened
 from node.transaction import InvalidTransaction, Transaction
-from node.witness import Outcome, Verdict, Witness, WitnessError, check_ruleset, record
+from node.witness import Outcome, Verdict, Witness, WitnessError, check_ruleset, named_ruleset, record
 from node.witness import verify as check_witness
 from node.witnessfile import dump, parse
 
@@ -184,7 +184,7 @@ def verify(
     try:
         given = parse(read_bytes(file, MAX_WITNESS, "witness"))
         if ruleset is None:
-            ruleset = _named(given)
+            ruleset = named_ruleset(given)
         check_ruleset(given, ruleset)
     except WitnessError as error:
         raise InputError(f"{file}: {error}") from error
@@ -201,15 +201,6 @@ def verify(
         rows = [("witness", word), *differences, *_rows(given)]
         show.emit_rows(rows, style=show.GOOD if verdict.confirmed else show.BAD)
     sys.exit(0 if verdict.confirmed else 1)
-
-
-def _named(given: Witness) -> Ruleset:
-    """Return the ruleset that a witness names."""
-    if given.ruleset not in RULESETS:
-        raise WitnessError(
-            f"made with ruleset {given.ruleset!r:.80}, which is none of ours; name its file with --ruleset"
-        )
-    return RULESETS[given.ruleset]
 
 
 def _summary(given: Witness) -> dict[str, Any]:

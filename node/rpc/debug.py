@@ -119,7 +119,7 @@ def trace_transaction(ctx: Context, transaction: Bytes32, config: TraceConfig) -
     touched, tx = Touched(again.view), again.transaction
 
     def run(machine: Machine) -> _Done:
-        receipt = machine.execute(tx, Journal(touched), again.context, again.block_hash)
+        receipt = machine.execute(tx, Journal(touched), again.block, again.block_hash)
         return _Done(receipt.result, tx.gas_limit, receipt.gas_used, receipt.diff)
 
     call = Call(sender=tx.sender, to=tx.to, value=tx.value, data=tx.data)

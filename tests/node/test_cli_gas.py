@@ -17,6 +17,7 @@ from gas.meter import PARTICLES
 from node.cli import cli
 from tests.helpers import FIXTURES, conformance
 from tests.node.commands import run
+from tests.node.rpc.running import ALICE, BOB, running
 from wasm.engine import Engine
 
 ERC20 = FIXTURES / "erc20.wasm"
@@ -48,7 +49,13 @@ def test_examples_work(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run("gas", "snapshot", "calls.toml").status == 0
     found = re.findall(r"\n  Example:\n    ewasm (.*)\n", run("gas", name, "--help").stdout)
     assert len(found) == 1
-    assert run(*shlex.split(found[0])).status == 0
+    if name == "tx":
+        with running() as node:
+            sent = node.ask("eth_sendTransaction", {"from": str(ALICE), "to": str(BOB), "value": "0x1"})
+            example = found[0].replace("HASH", sent).replace("8545", str(node.port))
+            assert run(*shlex.split(example)).status == 0
+    else:
+        assert run(*shlex.split(found[0])).status == 0
 
 
 def test_json_of_a_transfer(engine: Engine) -> None:
