@@ -35,6 +35,7 @@ from node.chain.pool import Pool, PoolContent, PoolLimits
 from node.chain.reader import Head, Reader, Tag
 from node.chain.settings import SETTINGS, Settings
 from node.chain.signed import ACCESS_LIST, DYNAMIC_FEE, LEGACY, Payload, SignedTransaction
+from node.chain.waiting import WaitingLog, put_waiting, rows_waiting, take_up
 from node.chain.wallet import Wallet
 from node.host import MAX_NONCE
 from state import (
@@ -46,6 +47,7 @@ from state import (
     GenesisAccount,
     MemoryStore,
     Store,
+    StoreError,
     Table,
     WorldState,
 )
@@ -88,14 +90,17 @@ class Chain(Reader):
         cache: CodeCache | None = None,
         limits: PoolLimits | None = None,
         automine: bool = True,
+        waiting: WaitingLog | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Open the chain that is in the store, or begin one there; None is a store in memory.
 
         `genesis` is what a new chain begins with, None for the wallet's accounts with 10,000 coins each, and `wallet`
-        the node's accounts, None for those of the usual mnemonic. `clock` tells the time in Unix seconds. Raise
-        UnusableChain if the store has a chain of another genesis (where one is given) or ruleset, or if instructions
-        are free in the ruleset.
+        the node's accounts, None for those of the usual mnemonic. What waits is written when the chain is closed, and
+        to the log `waiting` when it comes. `clock` tells the time in Unix seconds.
+
+        Raise UnusableChain if the store has a chain of another genesis (where one is given) or ruleset, or if
+        instructions are free in the ruleset.
         """
         if not ruleset.metered:
             raise UnusableChain(
@@ -124,8 +129,15 @@ class Chain(Reader):
         self._pending: tuple[object, Built] | None = None
         self._opening: Opening | None = None
         self._pool = Pool(limits or PoolLimits())
-        for _, row in store.items(Table.POOL):
-            self._pool.add(SignedTransaction.restore(row[Address.length :], Address(row[: Address.length])))
+        self._waiting = WaitingLog() if waiting is None else waiting
+        rows = rows_waiting(store)
+        take_up(self._pool, [*rows, *self._waiting.read()], self.nonce)
+        self._level_waiting()
+        if rows and waiting is not None:
+            put_waiting(store, [])
+
+    def _level_waiting(self) -> None:
+        self._waiting.level(self._pool.transactions())
 
     def _usual_genesis(self) -> Genesis:
         return Genesis(accounts={address: GenesisAccount(balance=BALANCE) for address in self.wallet.addresses})
@@ -224,10 +236,22 @@ class Chain(Reader):
             if self._automine:
                 check_fee(tx, tx.sender, self.next_base_fee())
             self._pool.add(tx)
+            if not self._automine:
+                self._log(tx)
             self.events.pending(tx)
             if self._automine:
                 self._mine_waiting(tx)
+                if tx.hash in self._pool:
+                    self._log(tx)
         return tx.hash
+
+    def _log(self, tx: SignedTransaction) -> None:
+        """Write down that a transaction waits; where that cannot be, it does not."""
+        try:
+            self._waiting.add(tx)
+        except StoreError:
+            self._pool.remove(tx.hash)
+            raise
 
     def _check_contract(self, tx: SignedTransaction) -> None:
         """Raise ContractRefused for a creation whose init code could only fail."""
@@ -290,12 +314,16 @@ class Chain(Reader):
     def drop(self, transaction_hash: Bytes32) -> bool:
         """Remove a waiting transaction; tell whether there was one."""
         with self._lock:
-            return self._pool.remove(transaction_hash) is not None
+            found = self._pool.remove(transaction_hash)
+            if found is not None:
+                self._level_waiting()
+            return found is not None
 
     def drop_all(self) -> None:
         """Remove all waiting transactions."""
         with self._lock:
             self._pool.clear()
+            self._level_waiting()
 
     # Mining
 
@@ -374,10 +402,13 @@ class Chain(Reader):
         for tx in built.block.transactions:
             self._pool.remove_below(tx.sender, tx.nonce + 1)
         self._forget_refused(built)
+        self._waiting.shorten(self._pool)
 
     def _forget_refused(self, built: Built) -> None:
         for tx, _ in built.refused:
             self._pool.remove(tx.hash)
+        if built.refused:
+            self._level_waiting()
 
     def _tell(self, blocks: list[tuple[Block, tuple[Outcome, ...]]]) -> None:
         if self.events.wants_blocks:
@@ -529,6 +560,7 @@ class Chain(Reader):
                 return False
             self._go_back(kept.head.number, kept.root, kept.settings)
             self._pool, self._impersonated, self._automine = kept.pool, kept.impersonated, kept.automine
+            self._level_waiting()
             return True
 
     def rollback(self, depth: int = 1) -> Header:
@@ -542,6 +574,7 @@ class Chain(Reader):
                 raise ChainError(f"cannot remove {depth} blocks, there are {self.head.number} after the first")
             self._go_back(number, self.state(number).root, self._settings)
             self._snapshots = {handle: each for handle, each in self._snapshots.items() if each.head.number <= number}
+            self._level_waiting()
             return self.head
 
     def _go_back(self, number: int, root: Bytes32, settings: Settings) -> None:
@@ -565,6 +598,7 @@ class Chain(Reader):
             self._begin(self.database.store, genesis, self.ruleset, changes)
             self._machine = replace(self._machine, chain_id=genesis.chain_id)
             self._pool.clear()
+            self._level_waiting()
             self._snapshots = {}
             self._impersonated = frozenset()
             self._head = self._found_head()
@@ -588,13 +622,8 @@ class Chain(Reader):
     def close(self) -> None:
         """Keep what waits in the store and end the helper threads; the store stays open."""
         with self._lock:
-            changes = draft()
-            store = self.database.store
-            for key, _ in store.items(Table.POOL):
-                changes[Table.POOL][key] = None
-            for index, tx in enumerate(self._pool.transactions()):
-                changes[Table.POOL][index.to_bytes(4, "big")] = tx.sender + tx.raw
-            store.write(changes)
+            put_waiting(self.database.store, self._pool.transactions())
+            self._waiting.level([])
         super().close()
 
 

@@ -53,6 +53,9 @@ class Pool:
     def __len__(self) -> int:
         return len(self._by_hash)
 
+    def __contains__(self, transaction_hash: object) -> bool:
+        return transaction_hash in self._by_hash
+
     def get(self, transaction_hash: Bytes32) -> SignedTransaction | None:
         """Return a waiting transaction."""
         return self._by_hash.get(transaction_hash)

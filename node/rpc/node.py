@@ -17,6 +17,7 @@ from ewasm.artefacts import ArtefactStore, default_directory
 from ewasm.cache import CodeCache
 from ewasm.ruleset import Ruleset
 from node.chain import Chain, Genesis, Wallet
+from node.chain.waiting import WaitingLog
 from node.rpc.access import Access
 from node.rpc.dispatch import Caller, Dispatcher
 from node.rpc.errors import RpcError
@@ -86,6 +87,7 @@ class Node:
                 engine=options.engine,
                 cache=CodeCache(artefacts=_artefacts()),
                 automine=options.automine,
+                waiting=None if options.state is None else WaitingLog(options.state),
             )
         except BaseException:
             self._close_store()

@@ -125,6 +125,28 @@ def test_a_chain_goes_on_where_it_stopped(tmp_path: Path, number: int) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_what_waits_goes_on_waiting(tmp_path: Path, number: int) -> None:
+    options = ("--state", tmp_path / "chain", "--quiet", "--no-mining")
+    with started(*options) as node:
+        sent = [
+            node.ask("eth_sendTransaction", {"from": str(ALICE), "to": str(BOB), "gas": "0x5208", "value": hex(value)})
+            for value in (1, 2, 3)
+        ]
+        node.ask("anvil_dropTransaction", sent[2])
+        node.child.send_signal(number)
+        node.child.wait(20)
+    with started(*options) as node:
+        assert node.ask("txpool_status") == {"pending": "0x2", "queued": "0x0"}
+        node.ask("evm_mine")
+        assert node.ask("eth_getBlockByNumber", "latest", False)["transactions"] == sent[:2]
+        node.child.send_signal(signal.SIGKILL)
+        node.child.wait(20)
+    with started(*options) as node:
+        assert node.ask("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+        node.end(signal.SIGTERM)
+
+
 def test_a_genesis_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "genesis.json"
     file.write_text(
