@@ -57,7 +57,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nope"], "No such command 'nope'; see: ewasm --help"),
+        (["xyzzy"], "No such command 'xyzzy'; see: ewasm --help"),
         (["--nope"], "No such option '--nope'; see: ewasm --help"),
         (["run"], "Missing argument 'FILE'; see: ewasm run --help"),
         (["deploy", "--state", "x"], "Missing argument 'FILE'; see: ewasm deploy --help"),
@@ -105,7 +105,7 @@ def test_usage(refused: Refused, arguments: list[object], said: str) -> None:
         ("--ruleset", "byzantium", "unknown ruleset byzantium; there are ewasm, hera, ssvm, or name a .toml file"),
         ("--ruleset", "missing.toml", "missing.toml: No such file or directory"),
         ("--ruleset", "", "unknown ruleset"),
-        ("--sig", "nope", "signature 'nope': expected NAME(TYPE,…)"),
+        ("--sig", "xyzzy", "signature 'xyzzy': expected NAME(TYPE,…)"),
         ("--sig", "f(foo)", "signature 'f(foo)': unknown type foo"),
         ("--sig", "f(uint256)", "f takes 1 arguments (uint256), not 0"),
         ("--trace", "/nowhere/trace", "/nowhere/trace: No such file or directory; give --trace another file"),
