@@ -13,6 +13,7 @@ from typing import IO, Any
 from ewasm.artefacts import ArtefactStore
 from ewasm.cache import CodeCache
 from ewasm.ruleset import find_ruleset
+from ewasm.threads import on_fresh_thread
 from node.chain.reader import Reader
 from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import RpcError
@@ -28,12 +29,12 @@ def main() -> None:
     settings = WorkerSettings(**json.loads(sys.argv[1]))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else that prints meets the answers
-    serve(sys.stdin.buffer, answers, settings)
-
-
-def serve(questions: IO[bytes], answers: IO[bytes], settings: WorkerSettings) -> None:
-    """Answer each line by a line."""
     reader = _reader(settings)
+    on_fresh_thread(reader.vm.engine, lambda: serve(sys.stdin.buffer, answers, reader, settings))
+
+
+def serve(questions: IO[bytes], answers: IO[bytes], reader: Reader, settings: WorkerSettings) -> None:
+    """Answer each line by a line; on a thread that has room, no call needs another one."""
     context = Context(reader, settings.call_timeout)
     dispatcher = Dispatcher(METHODS, translate=translate, on_fault=_show)
     for line in questions:
