@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
@@ -182,6 +183,7 @@ async def run(node: Node, host: str, port: int, on_ready: Callable[[list[tuple[s
             loop.add_signal_handler(number, ended.set)
     try:
         on_ready(await node.start(host, port))
+        gc.freeze()  # modules and tables live as long as the node: they need not be searched for garbage
         await ended.wait()
     finally:
         await node.stop()

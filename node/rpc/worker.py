@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -30,6 +31,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else that prints meets the answers
     reader = _reader(settings)
+    gc.freeze()  # as in the node
     on_fresh_thread(reader.vm.engine, lambda: serve(sys.stdin.buffer, answers, reader, settings))
 
 
