@@ -16,11 +16,11 @@ from ewasm.cache import CodeCache
 from ewasm.ruleset import find_ruleset
 from ewasm.threads import on_fresh_thread
 from node.chain.reader import Reader
-from node.rpc.dispatch import Dispatcher
+from node.rpc.dispatch import Dispatcher, failure, success
 from node.rpc.errors import RpcError
 from node.rpc.methods import METHODS
 from node.rpc.service import Context, translate
-from node.rpc.workers import WorkerSettings
+from node.rpc.workers import FAILED, SUCCEEDED, WorkerSettings
 from state.lmdb import LmdbStore
 
 
@@ -40,8 +40,7 @@ def serve(questions: IO[bytes], answers: IO[bytes], reader: Reader, settings: Wo
     context = Context(reader, settings.call_timeout)
     dispatcher = Dispatcher(METHODS, translate=translate, on_fault=_show)
     for line in questions:
-        question = json.loads(line)
-        answers.write(json.dumps(_answer(dispatcher, context, question)).encode() + b"\n")
+        answers.write(_answer(dispatcher, context, json.loads(line)))
         answers.flush()
 
 
@@ -52,12 +51,15 @@ def _reader(settings: WorkerSettings) -> Reader:
     return Reader(store, ruleset=ruleset, engine=settings.engine, cache=CodeCache(artefacts=artefacts))
 
 
-def _answer(dispatcher: Dispatcher, context: Context, question: dict[str, Any]) -> dict[str, Any]:
+def _answer(dispatcher: Dispatcher, context: Context, question: dict[str, Any]) -> bytes:
+    """Return the response as a line, behind a mark that tells whether it is an error."""
+    identifier = question["id"]
     try:
         context.reader.refresh()
-        return {"result": dispatcher.call(question["method"], question["params"], context)}
+        text = success(identifier, dispatcher.call(question["method"], question["params"], context))
     except RpcError as error:
-        return {"error": error.document()}
+        return FAILED + failure(identifier, error).encode() + b"\n"
+    return SUCCEEDED + text.encode() + b"\n"
 
 
 def _show(_name: str, fault: Exception) -> None:
