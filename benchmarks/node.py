@@ -66,6 +66,11 @@ def rate(seconds: float) -> str:
     return f"{1 / seconds:,.0f}"
 
 
+def milli(seconds: float) -> str:
+    """Write milliseconds."""
+    return f"{seconds * 1e3:,.1f} ms"
+
+
 def guarded(run: Callable[[], float], stalled: set[str], name: str) -> Timed:
     """Return what measures, and an infinite time from when its node does not get on."""
 
@@ -91,8 +96,9 @@ def through_web3(evm: Evm, rounds: int, times: int) -> Table:
         ["transfer", "ours, a second", "eth-tester, a second", "ratio", "bound", ""],
     )
     try:
+        from web3 import Web3  # noqa: PLC0415  # not there without the extra `web3`
+
         from ewasm.testing import EwasmProvider  # noqa: PLC0415
-        from web3 import Web3  # noqa: PLC0415  # not there without the extra `test`
     except ImportError as error:
         found.notes.append(f"Not measured: {error}.")
         return found
@@ -356,8 +362,8 @@ def restarted(name: str, start: Callable[[], Server], kept: Path, number: int, r
         name,
         f"{begin:.2f} s",
         f"{median(samples, 'begin') / (1 << 20):,.0f}",
-        micro(median(samples, "all")),
-        micro(median(samples, "some")),
+        milli(median(samples, "all")),
+        milli(median(samples, "some")),
         f"{median(samples, 'end') / (1 << 20):,.0f}",
         f"{size / (1 << 20):,.0f}",
         *end,
