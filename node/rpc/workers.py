@@ -120,11 +120,15 @@ class Workers:
         self._idle.append(worker)
         self._hand_out()
 
+    def leave(self, worker: _Worker) -> None:
+        """Ask nothing more of a worker."""
+        if worker in self._idle:
+            self._idle.remove(worker)
+
     def lost(self, worker: _Worker) -> None:
         """Replace a worker that has ended."""
         self._all.discard(worker)
-        if worker in self._idle:
-            self._idle.remove(worker)
+        self.leave(worker)
         if not self._closed:
             delay = 0.0 if worker.age > _SETTLED else _SETTLED
             self._loop.call_later(delay, lambda: self._loop.create_task(self._replace()))
@@ -217,6 +221,10 @@ class _Worker(asyncio.SubprocessProtocol):
             answer.set_result(line)
         if self._late is None:
             self._workers.rest(self)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002  # either pipe, however it ends
+        """Take no more: the process ends, which is told later."""
+        self._workers.leave(self)
 
     def process_exited(self) -> None:
         """Tell whoever waits that there is no answer."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,9 @@ def test_a_connection_gets_the_error_of_a_worker_that_dies(node: Running) -> Non
         os.kill(process, signal.SIGKILL)
     asking.join(10)
     assert [answer["error"]["code"] for answer in answers] == [-32_603]
+    deadline = time.monotonic() + 20
+    while set(node.node.workers) & set(before) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert json.loads(posted(node, BALANCE))["result"].startswith("0x")
     assert not set(node.node.workers) & set(before)
 
@@ -193,6 +197,7 @@ def test_a_worker_that_does_not_answer_at_all_is_ended(monkeypatch: pytest.Monke
         settings = node.node._workers._settings
         node.node._workers._settings = replace(settings, call_timeout=0.1)
         os.kill(process, signal.SIGSTOP)
+        os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOWAIT)
         assert node.error("eth_getBalance", str(ALICE)) == (
             -32_000,
             "aborted by the node: the call took longer than 0.1 s",
