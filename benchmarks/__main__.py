@@ -24,6 +24,7 @@ SUBJECTS = {
     "interpreter": "the interpreter against pywasm",
     "resident": "memory over 10,000 contracts",
     "state": "trie, commits, reads and memory of a state on disk",
+    "node": "the node, against eth-tester and Anvil",
     "interruption": "what it costs that a run can be stopped",
 }
 
@@ -59,6 +60,11 @@ def main() -> int:
         metavar="PYTHON",
         help="a Python with eth-tester[py-evm] and web3, which need other versions than this project (default: this)",
     )
+    parser.add_argument(
+        "--anvil",
+        metavar="PATH",
+        help="Anvil's program (default: of the npm package @foundry-rs/anvil in EWASM_NODE_MODULES, or on the path)",
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.subjects) - set(SUBJECTS)
     if unknown:
@@ -67,7 +73,9 @@ def main() -> int:
     print(f"{machine()}{' Quick run: not for numbers.' if arguments.quick else ''}\n", flush=True)
     missed = 0
     for name in arguments.subjects or SUBJECTS:
-        options = {"evm_python": arguments.evm_python} if name == "erc20" else {}
+        options = {"evm_python": arguments.evm_python} if name in ("erc20", "node") else {}
+        if name == "node":
+            options["anvil_path"] = arguments.anvil
         text = str(import_module(f"benchmarks.{name}").table(quick=arguments.quick, **options))
         missed += text.count("**missed**")
         print(text, flush=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
+from typing import Final
 
 from eth_hash import auto
 from eth_hash.main import Keccak256
@@ -33,6 +35,15 @@ keccak = _chosen()
 def keccak256(data: bytes) -> Bytes32:
     """Return the Keccak-256 hash of `data`, the form before SHA-3 was standardised."""
     return Bytes32(keccak(data))
+
+
+_REMEMBERED: Final = 16_384
+
+
+@lru_cache(_REMEMBERED)
+def hash_of_key(key: bytes) -> Bytes32:
+    """Return the hash of an address or a slot; recent ones are remembered, since most are asked for again."""
+    return keccak256(key)
 
 
 EMPTY_CODE_HASH = keccak256(b"")

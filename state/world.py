@@ -11,7 +11,7 @@ from state.account import NO_ACCOUNT, Account
 from state.codec import CodecError, decode_string, encode_string
 from state.database import Database
 from state.diff import AccountDiff, Change, Diff
-from state.hash import keccak256
+from state.hash import hash_of_key, keccak256
 from state.recent import UNKNOWN, RecentAccounts
 from state.store import Draft, Table, draft
 from state.trie import EMPTY_ROOT, Trie
@@ -55,7 +55,7 @@ class WorldState:
         recent = self._recent
         account = recent.get(address)
         if account is UNKNOWN:
-            leaf = self._accounts().get(keccak256(address))
+            leaf = self._accounts().get(hash_of_key(address))
             account = None if leaf is None else Account.decode(leaf)
             recent.put(address, account)
         return account
@@ -65,7 +65,7 @@ class WorldState:
         account = self.account(address)
         if account is None or account.storage_root == EMPTY_ROOT:
             return ZERO_BYTES32
-        leaf = Trie(self.database, account.storage_root, storage_prefix(keccak256(address))).get(keccak256(key))
+        leaf = Trie(self.database, account.storage_root, storage_prefix(hash_of_key(address))).get(hash_of_key(key))
         return ZERO_BYTES32 if leaf is None else slot_value(leaf)
 
     def code(self, code_hash: Bytes32) -> bytes:
@@ -86,7 +86,7 @@ class WorldState:
         Raise MissingPreimage if a key is unknown.
         """
         account = self.account(address) or NO_ACCOUNT
-        trie = Trie(self.database, account.storage_root, storage_prefix(keccak256(address)))
+        trie = Trie(self.database, account.storage_root, storage_prefix(hash_of_key(address)))
         for key, leaf in trie.items(start):
             yield Bytes32(self.database.preimage(Bytes32(key))), slot_value(leaf)
 
@@ -106,7 +106,7 @@ class WorldState:
         accounts = self._accounts()
         after: dict[Address, Account | None] = {}
         for address, change in diff.accounts.items():
-            key = keccak256(address)
+            key = hash_of_key(address)
             before = self.account(address)
             if change.created is not (before is None):
                 raise StaleDiff(f"account {address} is {'missing' if before is None else 'there already'}")
@@ -148,7 +148,7 @@ class WorldState:
         """Return the storage root after the changes; new nodes and preimages are added to `changes`."""
         trie = Trie(self.database, root, storage_prefix(key))
         for slot, change in slots.items():
-            hashed, value = keccak256(slot), change.after.lstrip(b"\0")
+            hashed, value = hash_of_key(slot), change.after.lstrip(b"\0")
             trie.set(hashed, encode_string(value) if value else b"")
             if value:
                 changes[Table.PREIMAGES][hashed] = slot

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
 from node.rpc.errors import (
@@ -34,6 +35,16 @@ class Caller(Protocol):
     @property
     def developer(self) -> bool:
         """Whether developer methods are open to this caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A request for a method that only reads, of which nothing is wrong so far."""
+
+    identifier: Any
+    name: str
+    params: Any
+    arguments: list[Any]
 
 
 class Dispatcher:
@@ -66,17 +77,33 @@ class Dispatcher:
         try:
             request = self._parse(body)
         except RpcError as error:
-            return _failure(None, error)
+            return failure(None, error)
         if not isinstance(request, list):
             return self._answer(request, caller)
         if not request:
-            return _failure(None, RpcError(INVALID_REQUEST, "empty batch"))
+            return failure(None, RpcError(INVALID_REQUEST, "empty batch"))
         if len(request) > self.limits.batch:
-            return _failure(
+            return failure(
                 None,
                 RpcError(INVALID_REQUEST, f"batch too large: {len(request)} requests, at most {self.limits.batch}"),
             )
         return self._answer_all(request, caller)
+
+    def reading(self, body: bytes | str) -> Reading | None:
+        """Return what is asked for, if it is one request for a method that only reads, to be answered elsewhere.
+
+        None stands for all others, and for requests that `handle` refuses.
+        """
+        try:
+            request = self._parse(body)
+            identifier = _identifier(request)
+            name, params = _checked(request)
+            method = self.table.find(name)
+            if identifier is NO_ID or method is None or method.developer or not method.reads:
+                return None
+            return Reading(identifier, name, params, method.arguments(params))
+        except RpcError:
+            return None
 
     def call(self, name: str, params: Any, caller: Caller) -> Any:
         """Call one method and return its result as JSON values; raise `RpcError`."""
@@ -122,7 +149,7 @@ class Dispatcher:
                 error = RpcError(LIMIT_EXCEEDED, f"response of the batch above {self.limits.response} bytes")
                 identifier = _identifier(request)
                 if identifier is not NO_ID:
-                    answers.append(_failure(identifier, error))
+                    answers.append(failure(identifier, error))
                 continue
             answer = self._answer(request, caller)
             if answer is not None:
@@ -137,14 +164,14 @@ class Dispatcher:
             identifier = _identifier(request)
             name, params = _checked(request)
         except RpcError as error:
-            return _failure(None if identifier is NO_ID else identifier, error)
+            return failure(None if identifier is NO_ID else identifier, error)
         try:
             result = self.call(name, params, caller)
         except RpcError as error:
             self._on_call(name, error)
-            return None if identifier is NO_ID else _failure(identifier, error)
+            return None if identifier is NO_ID else failure(identifier, error)
         self._on_call(name, None)
-        return None if identifier is NO_ID else _success(identifier, result)
+        return None if identifier is NO_ID else success(identifier, result)
 
 
 def _call(caller: Caller, method: Method, arguments: list[Any], _params: Any) -> Any:
@@ -215,9 +242,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _success(identifier: Any, result: Any) -> str:
+def success(identifier: Any, result: Any) -> str:
+    """Return the response with a result."""
     return json.dumps({"jsonrpc": "2.0", "id": identifier, "result": result}, separators=(",", ":"))
 
 
-def _failure(identifier: Any, error: RpcError) -> str:
+def failure(identifier: Any, error: RpcError) -> str:
+    """Return the response with an error."""
     return json.dumps({"jsonrpc": "2.0", "id": identifier, "error": error.document()}, separators=(",", ":"))

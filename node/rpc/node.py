@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import signal
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,7 +20,7 @@ from ewasm.ruleset import Ruleset
 from node.chain import Chain, Genesis, Wallet
 from node.chain.waiting import WaitingLog
 from node.rpc.access import Access
-from node.rpc.dispatch import Caller, Dispatcher
+from node.rpc.dispatch import Caller, Dispatcher, Reading, failure
 from node.rpc.errors import RpcError
 from node.rpc.execution import MAX_ASKING
 from node.rpc.limits import Limits
@@ -28,7 +29,7 @@ from node.rpc.server import Server
 from node.rpc.service import Context, Service, translate
 from node.rpc.session import Session
 from node.rpc.table import Method
-from node.rpc.workers import Workers, WorkerSettings
+from node.rpc.workers import Answer, Workers, WorkerSettings
 from state.lmdb import LmdbStore
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 WORKER_THREADS: Final = 4
 """Threads of the server for each worker process: each waits for one answer."""
+
+
+_SHORT: Final = 1 << 16
+"""Bytes of a request that the event loop itself may read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +106,10 @@ class Node:
             self._caller,
             access=options.access,
             threads=8 + MAX_ASKING + WORKER_THREADS * options.workers,
+            elsewhere=self._elsewhere,
             on_close=self.service.subscriptions.forget,
         )
+        self._dispatcher = dispatcher
         self._substrate: SubstrateServer | None = None
         if options.substrate_port is not None:
             from node.substrate.face import Face  # noqa: PLC0415  # needs the extra `substrate`
@@ -124,6 +131,7 @@ class Node:
             addresses += await self._substrate.start(host, self.options.substrate_port)
         if self._store is not None and self.options.workers:
             self._workers = Workers(self.options.workers, self._worker_settings(self._store))
+            await self._workers.start()
         self.service.mining.set(self.options.block_time)
         return addresses
 
@@ -134,7 +142,7 @@ class Node:
         """
         self.service.close()
         if self._workers is not None:
-            self._workers.close()
+            await self._workers.close()
         ended = self._substrate is None or await self._substrate.stop()
         if await self.server.stop() and ended:
             self.chain.close()
@@ -157,6 +165,26 @@ class Node:
         if self._workers is not None and method.reads and "pending" not in arguments:
             return self._workers.call(method.name, params)
         return method.result.write(method.function(caller, *arguments))
+
+    def _elsewhere(self, body: bytes | str) -> Awaitable[str] | None:
+        """Have a worker answer a single request that only reads what a worker can see; None is for all else.
+
+        The loop reads it, so it must be short.
+        """
+        if self._workers is None or len(body) > _SHORT:
+            return None
+        asked = self._dispatcher.reading(body)
+        if asked is None or "pending" in asked.arguments:
+            return None
+        return self._by_worker(self._workers, asked)
+
+    async def _by_worker(self, workers: Workers, asked: Reading) -> str:
+        try:
+            answer = await workers.answer(asked.identifier, asked.name, asked.params)
+        except RpcError as error:
+            answer = Answer(failure(asked.identifier, error), error)
+        self._called(asked.name, answer.error)
+        return answer.text
 
     def _worker_settings(self, store: LmdbStore) -> WorkerSettings:
         cache = default_directory()
@@ -184,6 +212,7 @@ async def run(node: Node, host: str, port: int, on_ready: Callable[[list[tuple[s
             loop.add_signal_handler(number, ended.set)
     try:
         on_ready(await node.start(host, port))
+        gc.freeze()  # modules and tables live as long as the node: they need not be searched for garbage
         await ended.wait()
     finally:
         await node.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -35,7 +35,10 @@ _METHODS: Final = "POST, OPTIONS"
 
 
 class Server:
-    """Serves a dispatcher; `caller_of` makes the caller of a connection: whether it may develop, its session if any."""
+    """Serves a dispatcher; `caller_of` makes the caller of a connection: whether it may develop, its session if any.
+
+    What `elsewhere` returns an answer for is not worked on here.
+    """
 
     def __init__(
         self,
@@ -45,12 +48,14 @@ class Server:
         access: Access | None = None,
         limits: Limits | None = None,
         threads: int = THREADS,
+        elsewhere: Callable[[bytes | str], Awaitable[str] | None] = lambda _: None,
         on_close: Callable[[Session], None] = lambda _: None,
     ) -> None:
         self.dispatcher = dispatcher
         self.access = access or Access()
         self.limits = limits or dispatcher.limits
         self._caller_of = caller_of
+        self._elsewhere = elsewhere
         self._on_close = on_close
         self._pool = Pool(threads, "ewasm rpc")
         self._runner: web.AppRunner | None = None
@@ -137,6 +142,9 @@ class Server:
             response.headers["Access-Control-Allow-Private-Network"] = "true"
 
     async def _work(self, body: bytes | str, caller: Caller) -> str | None:
+        elsewhere = self._elsewhere(body)
+        if elsewhere is not None:
+            return await elsewhere
         return await asyncio.wrap_future(self._pool.submit(lambda: self.dispatcher.handle(body, caller)))
 
     # WebSocket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -13,12 +14,13 @@ from typing import IO, Any
 from ewasm.artefacts import ArtefactStore
 from ewasm.cache import CodeCache
 from ewasm.ruleset import find_ruleset
+from ewasm.threads import on_fresh_thread
 from node.chain.reader import Reader
-from node.rpc.dispatch import Dispatcher
+from node.rpc.dispatch import Dispatcher, failure, success
 from node.rpc.errors import RpcError
 from node.rpc.methods import METHODS
 from node.rpc.service import Context, translate
-from node.rpc.workers import WorkerSettings
+from node.rpc.workers import FAILED, SUCCEEDED, WorkerSettings
 from state.lmdb import LmdbStore
 
 
@@ -28,17 +30,17 @@ def main() -> None:
     settings = WorkerSettings(**json.loads(sys.argv[1]))
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # nothing else that prints meets the answers
-    serve(sys.stdin.buffer, answers, settings)
-
-
-def serve(questions: IO[bytes], answers: IO[bytes], settings: WorkerSettings) -> None:
-    """Answer each line by a line."""
     reader = _reader(settings)
+    gc.freeze()  # as in the node
+    on_fresh_thread(reader.vm.engine, lambda: serve(sys.stdin.buffer, answers, reader, settings))
+
+
+def serve(questions: IO[bytes], answers: IO[bytes], reader: Reader, settings: WorkerSettings) -> None:
+    """Answer each line by a line; on a thread that has room, no call needs another one."""
     context = Context(reader, settings.call_timeout)
     dispatcher = Dispatcher(METHODS, translate=translate, on_fault=_show)
     for line in questions:
-        question = json.loads(line)
-        answers.write(json.dumps(_answer(dispatcher, context, question)).encode() + b"\n")
+        answers.write(_answer(dispatcher, context, json.loads(line)))
         answers.flush()
 
 
@@ -49,12 +51,15 @@ def _reader(settings: WorkerSettings) -> Reader:
     return Reader(store, ruleset=ruleset, engine=settings.engine, cache=CodeCache(artefacts=artefacts))
 
 
-def _answer(dispatcher: Dispatcher, context: Context, question: dict[str, Any]) -> dict[str, Any]:
+def _answer(dispatcher: Dispatcher, context: Context, question: dict[str, Any]) -> bytes:
+    """Return the response as a line, behind a mark that tells whether it is an error."""
+    identifier = question["id"]
     try:
         context.reader.refresh()
-        return {"result": dispatcher.call(question["method"], question["params"], context)}
+        text = success(identifier, dispatcher.call(question["method"], question["params"], context))
     except RpcError as error:
-        return {"error": error.document()}
+        return FAILED + failure(identifier, error).encode() + b"\n"
+    return SUCCEEDED + text.encode() + b"\n"
 
 
 def _show(_name: str, fault: Exception) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -30,6 +32,7 @@ from ewasm.contract import Finding
 from ewasm.frame import ArgumentOutOfRange, InvalidMemoryAccess, StaticModeViolation
 from ewasm.ruleset import EWASM, HERA, Ruleset
 from ewasm.system import system_contracts
+from ewasm.threads import on_fresh_thread
 from ewasm.vm import ENGINES, EwasmVM, Reason, make_engine
 from fixtures import hostile
 from fixtures.deploy import init_code
@@ -265,6 +268,34 @@ def test_what_is_set_aside_cannot_be_seen_or_spent(bench: Bench) -> None:
     left = SEEN - 700
     assert host.calls[0].gas == left - left // 64
     assert result.gas_left == MOST - 700
+
+
+ENDS = [
+    ("finish", finish(0, 8), GAS),
+    ("revert", op("revert", 0, 8), GAS),
+    ("trap", "unreachable", GAS),
+    ("out of gas", "(loop (br 0))", 100_000),
+    ("failure of a host function", op("useGas", 2**64 - 1), GAS),
+]
+
+
+@pytest.mark.parametrize(("body", "gas"), [end[1:] for end in ENDS], ids=[end[0] for end in ENDS])
+def test_what_a_message_held_is_freed_at_once(engine: Engine, body: str, gas: Gas) -> None:
+    vm, code = EwasmVM(engine=engine), contract(body)
+
+    def ended() -> weakref.ref[MockHost]:
+        host = world()
+        vm.execute(host, message(gas=gas), code)
+        return weakref.ref(host)
+
+    def run() -> bool:
+        gc.disable()
+        try:
+            return ended()() is None
+        finally:
+            gc.enable()
+
+    assert on_fresh_thread(engine, run)
 
 
 # ---- Nested messages ----
@@ -778,11 +809,10 @@ def test_nesting_begins_anywhere(engine: Engine, depth: int) -> None:
 
 @pytest.mark.usefixtures("default_recursion")
 def test_threads_made_for_depth_end(engine: Engine) -> None:
-    before = threading.active_count()
     nest = Nest(engine, {SELF: REENTER})
     nest(gas=MOST)
     assert 1 < len(nest.threads) <= 100
-    assert threading.active_count() == before
+    assert nest.threads & {thread.ident for thread in threading.enumerate()} <= {threading.get_ident()}
 
 
 @pytest.mark.usefixtures("default_recursion")

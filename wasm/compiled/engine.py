@@ -451,7 +451,10 @@ class CompiledInstance:
                 native.trap_delete(trap)
             if error:
                 native.error_text(error)
-            raise pending
+            try:
+                raise pending
+            finally:
+                del pending  # no cycle of frame and exception, which would keep the whole message
         if error:
             raise NativeFault(native.error_text(error))
         if trap:
