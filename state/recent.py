@@ -9,7 +9,7 @@ from typing import Final
 from evmc import Address
 from state.account import Account
 
-RECENT_ACCOUNTS: Final = 1 << 18
+RECENT_ACCOUNTS: Final = 1 << 16
 """How many accounts are kept, some 400 bytes each with what they share."""
 
 UNKNOWN: Final = Account(nonce=-1)

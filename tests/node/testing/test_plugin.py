@@ -111,7 +111,8 @@ def test_the_report_of_gas(project: pytest.Pytester) -> None:
 
 def test_the_example_passes_and_its_tests_can_fail(pytester: pytest.Pytester) -> None:
     example = ROOT / "examples" / "pytest"
-    run(pytester, str(example)).assert_outcomes(passed=3)
+    done = pytester.runpytest_subprocess(*PLUGIN, "-p", "no:cacheprovider", str(example))
+    done.assert_outcomes(passed=3)
     text = (example / "test_token.py").read_text().replace("../../fixtures", str(FIXTURES))
     pytester.makepyfile(text.replace("(997, 3)", "(997, 4)"))
     run(pytester).assert_outcomes(passed=2, failed=1)
