@@ -156,7 +156,11 @@ CALLS: Final[dict[str, tuple[Call, ...]]] = {
     "every_extra": ENDS,
     "fib": (Call("0", word(0)), Call("1", word(1)), Call("12", word(12))),
     "keccak": (Call("nothing"), Call("abc", b"abc"), Call("two blocks", bytes(range(200)))),
-    "lines": (Call("nothing"), Call("three bytes", b"\x05\xc8\xc9"), Call("more than it reads", bytes(range(180, 250)))),
+    "lines": (
+        Call("nothing"),
+        Call("three bytes", b"\x05\xc8\xc9"),
+        Call("more than it reads", bytes(range(180, 250))),
+    ),
     "quicksort": (Call("nothing"), Call("eight", NUMBERS), Call("sixty-four", NUMBERS[::-1] * 8)),
     "sha256": (Call("nothing"), Call("abc", b"abc"), Call("two blocks", bytes(range(100)))),
     "sieve": (Call("0", word(0)), Call("100", word(100)), Call("1000", word(1000))),
