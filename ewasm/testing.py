@@ -51,16 +51,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415  # this door looks up only when it is asked to
 
+    from node.extras import needed_by  # noqa: PLC0415  # the same
+
     if name not in _HOME:
         raise AttributeError(f"module 'ewasm.testing' has no attribute {name!r}")
-    try:
+    with needed_by(f"ewasm.testing.{name}"):
         return getattr(import_module(_HOME[name]), name)
-    except ModuleNotFoundError as error:
-        if name == "EthTesterBackend" and error.name == "eth_tester":
-            raise ImportError("EthTesterBackend needs eth-tester: pip install 'ewasm[eth-tester]'") from error
-        if name == "EwasmProvider" and error.name == "web3":
-            raise ImportError("EwasmProvider needs web3.py: pip install 'ewasm[web3]'") from error
-        raise
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ from coincurve import PrivateKey
 from evmc import Address, Bytes32
 from node.chain.errors import NotAuthorised
 from node.chain.signed import Payload, SignedTransaction
+from node.extras import needed_by
 from state import keccak256
 
 MNEMONIC: Final = "test test test test test test test test test test test junk"
@@ -28,7 +29,8 @@ class Wallet:
     def from_mnemonic(cls, mnemonic: str = MNEMONIC, count: int = ACCOUNTS, path: str = DERIVATION_PATH) -> Wallet:
         """Return the first accounts of a mnemonic (BIP-39, BIP-44); raise ValueError if it is none."""
         # Only here, since it takes a while to load.
-        from eth_account.hdaccount import key_from_seed, seed_from_mnemonic  # noqa: PLC0415
+        with needed_by("a wallet from a mnemonic"):
+            from eth_account.hdaccount import key_from_seed, seed_from_mnemonic  # noqa: PLC0415
         from eth_utils.exceptions import ValidationError  # noqa: PLC0415
 
         try:
@@ -63,7 +65,8 @@ class Wallet:
 
     def sign_typed_data(self, address: Address, document: Mapping[str, Any]) -> bytes:
         """Sign typed data (EIP-712) and return r, s and v; raise ValueError if the document is none."""
-        from eth_account.messages import encode_typed_data  # noqa: PLC0415  # as above
+        with needed_by("signing typed data"):
+            from eth_account.messages import encode_typed_data  # noqa: PLC0415  # as above
 
         self._key(address)
         try:

@@ -15,9 +15,11 @@ from node.cli.check import check, meter
 from node.cli.execute import call, deploy, run
 from node.cli.gas import gas
 from node.cli.node import node
+from node.cli.options import InputError
 from node.cli.state import state
 from node.cli.suites import spectest, statetest
 from node.cli.witness import verify, witness
+from node.extras import MissingExtra
 from wasm.compiled import NativeFault
 
 __all__ = ["cli", "main"]
@@ -36,6 +38,11 @@ class _Commands(click.Group):
         """Run a command and exit."""
         try:
             status = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.message, err=True)
+            status = error.exit_code
+        except MissingExtra as error:
+            status = _fail(str(error), InputError.exit_code)
         except click.ClickException as error:
             see = f"; see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
             status = _fail(error.format_message().rstrip(".") + see, error.exit_code)
@@ -67,20 +74,15 @@ def _version() -> str:
 
 @click.group(
     cls=_Commands,
-    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(_version(), prog_name="ewasm")
-@click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli() -> None:
     """Run, check, meter and test Ewasm contracts.
 
     Exit status: 0 success; 1 the contract failed or reverted, the rules refuse it, a witness is refuted, or a test
     failed; 2 wrong usage, a file that cannot be read, bad hex, not WebAssembly at all; 3 a fault of this machine.
     """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
-        ctx.exit(2)
 
 
 for command in (run, deploy, call, node, witness, verify, state, check, meter, gas, statetest, spectest):

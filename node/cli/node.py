@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from node.cli.options import AmountParam, GasParam, InputError, engine_option
+from node.cli.options import AmountParam, GasParam, engine_option
+from node.extras import needed_by
 from node.rpc.limits import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,15 +31,6 @@ LIMITS: Final = {
     "body_seconds": "Seconds that sending a request may take.",
 }
 """The limits of the server, each an option `--max-…`."""
-
-_EXTRAS: Final = {
-    "aiohttp": "node",
-    "eth_account": "node",
-    "nacl": "substrate",
-    "sr25519": "substrate",
-    "xxhash": "substrate",
-}
-"""Which extra brings a library."""
 
 _GENESIS_OPTIONS: Final = ("accounts", "balance", "mnemonic", "chain_id", "gas_limit", "base_fee", "genesis_file")
 
@@ -134,14 +126,9 @@ def node(ctx: click.Context, /, **options: Any) -> None:
     given = {
         name for name in _GENESIS_OPTIONS if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }
-    try:
+    with needed_by("ewasm node"):
         from node.cli.serve import serve  # noqa: PLC0415  # needs the extra `node`
 
-        if options["substrate_port"] is not None:
-            import node.substrate.keys  # noqa: F401, PLC0415  # needs the extra `substrate`
-    except ModuleNotFoundError as error:
-        extra = _EXTRAS.get((error.name or "").partition(".")[0])
-        if extra is None:
-            raise
-        raise InputError(f"ewasm node needs {error.name}: pip install 'ewasm[{extra}]'") from error
+    if options["substrate_port"] is not None:
+        import node.substrate.keys  # noqa: F401, PLC0415  # needs the extra `substrate`, as is said before anything else
     serve(options, given)

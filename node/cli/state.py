@@ -43,18 +43,14 @@ folder_option = click.option(
 )
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def state(ctx: click.Context) -> None:
+@click.group()
+def state() -> None:
     """List, prune, export and import the states of a directory.
 
     \b
     Example:
       ewasm state roots --state ./chain
     """  # noqa: D301  # \b is click's
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help(), err=True)
-        ctx.exit(2)
 
 
 @state.command()

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Final
 
-import xxhash
+from node.extras import needed_by
+
+with needed_by("the Substrate side"):
+    import xxhash
 
 
 def blake2_64(data: bytes) -> bytes:

@@ -12,14 +12,17 @@ from hashlib import blake2b
 from typing import Final, Literal, TypeAlias
 
 import coincurve
-import sr25519  # type: ignore[import-untyped]  # it has no types
-from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open, crypto_sign_seed_keypair
-from nacl.exceptions import CryptoError
 
 from evmc import Address
+from node.extras import needed_by
 from node.substrate.hashing import blake2_256
 from node.substrate.scale import compact
 from state import keccak256
+
+with needed_by("the Substrate side"):
+    import sr25519  # type: ignore[import-untyped]  # it has no types
+    from nacl.bindings import crypto_sign, crypto_sign_BYTES, crypto_sign_open, crypto_sign_seed_keypair
+    from nacl.exceptions import CryptoError
 
 SS58_PREFIX: Final = 42
 """The prefix of addresses that are for no chain in particular."""

@@ -54,7 +54,14 @@ def run_json(file: str | Path, engine: Engine, *arguments: object) -> Any:
 def test_without_a_command() -> None:
     done = run()
     assert (done.status, done.stdout) == (2, "")
-    assert "Usage: ewasm [OPTIONS] [COMMAND] [ARGS]..." in done.stderr.replace("cli", "ewasm")
+    assert "Usage: ewasm [OPTIONS] COMMAND [ARGS]..." in done.stderr.replace("cli", "ewasm")
+
+
+@pytest.mark.parametrize("group", ["gas", "state"])
+def test_a_group_without_a_command(group: str) -> None:
+    done = run(group)
+    assert (done.status, done.stdout) == (2, "")
+    assert f"Usage: ewasm {group} [OPTIONS] COMMAND [ARGS]...\n" in done.stderr.replace("cli", "ewasm")
 
 
 def test_version_and_help() -> None:

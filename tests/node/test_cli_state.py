@@ -70,12 +70,6 @@ def test_the_examples_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert cli.commands["state"] is group
 
 
-def test_without_a_command() -> None:
-    done = run("state")
-    assert (done.status, done.stdout) == (2, "")
-    assert "Commands:" in done.stderr
-
-
 # What happens
 
 
