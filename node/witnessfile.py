@@ -115,7 +115,9 @@ def _hex(data: bytes) -> str:
 def parse(text: str | bytes) -> Witness:
     """Return the witness that `dump` wrote; raise WitnessError that says what in it is not one, and where."""
     try:
-        value = json.loads(text, object_pairs_hook=_object)
+        value = json.loads(text if isinstance(text, str) else text.decode(), object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        raise WitnessError("not a witness: not text in UTF-8") from error
     except RecursionError as error:
         raise WitnessError("not a witness: JSON that is nested too deep") from error
     except ValueError as error:

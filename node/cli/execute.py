@@ -15,7 +15,7 @@ import click
 from evmc import U256, Address, Gas, Log, Message, Result, Status, TxContext
 from ewasm.artefacts import ArtefactStore, default_directory
 from ewasm.cache import CodeCache
-from ewasm.contract import Finding
+from ewasm.contract import Finding, has_preamble
 from ewasm.ruleset import Ruleset
 from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM, Reason, make_engine
@@ -27,7 +27,7 @@ from node.cli.options import AddressParam, InputError, call_data, input_options,
 from node.host import NodeHost, create_address
 from node.statedir import Chain, StateError, opened
 from node.transaction import InvalidTransaction, Transaction, check_transaction, execute_transaction
-from state import Database, Diff, GenesisAccount, Journal, WorldState
+from state import EMPTY_CODE_HASH, Database, Diff, GenesisAccount, Journal, WorldState
 from wasm.engine import Tracer, Value
 from wasm.errors import Trap
 
@@ -60,6 +60,8 @@ class Outcome:
     root: str
     contract: Address | None
     error: str | None
+    note: str | None = None
+    """What is likely to be meant where something else happened."""
 
 
 STATE_OPTION = click.option(
@@ -110,6 +112,7 @@ def run(
             root=str(world.apply(diff).root),
             contract=None,
             error=machine.error(result),
+            note=_INIT_CODE if has_preamble(result.output) else None,
         )
     _finish(outcome, signature, given)
 
@@ -215,7 +218,24 @@ def _execute(transaction: Transaction, journal: Journal, chain: Chain, block: Tx
         root=str(after.root),
         contract=receipt.contract if receipt.result.status is Status.SUCCESS else None,
         error=machine.error(receipt.result, creation=transaction.to is None),
+        note=_note(transaction, chain.world, receipt.result, ruleset),
     )
+
+
+_INIT_CODE = "the output is a module: FILE looks like init code, which is for ewasm deploy"
+
+
+def _note(transaction: Transaction, world: WorldState, result: Result, ruleset: Ruleset) -> str | None:
+    """Return what is likely to be meant by a transaction that ran nothing, or ran a contract as init code."""
+    if transaction.to is None:
+        stores = result.status is Status.SUCCESS and has_preamble(result.output)
+        if stores or result.status not in (Status.SUCCESS, Status.REVERT):
+            return None
+        return "FILE is run as init code, which returns the code to store"
+    account = world.account(transaction.to)
+    if transaction.to in system_contracts(ruleset) or (account is not None and account.code_hash != EMPTY_CODE_HASH):
+        return None
+    return f"nothing ran: {transaction.to} has no code" if transaction.data else None
 
 
 class _Machine:
@@ -317,6 +337,8 @@ def _tracing(file: IO[str]) -> Callable[[Message], Tracer]:
 def _finish(outcome: Outcome, signature: Signature | None, given: Options) -> None:
     """Show an outcome and exit as it says."""
     decoded = decode_output(signature, outcome.result.output) if signature and outcome.error is None else None
+    if signature and signature.results and decoded is None and outcome.error is None and outcome.note is None:
+        outcome = replace(outcome, note=f"the output is no ({','.join(signature.results)})")
     if given.as_json:
         changes = {"diff": diff_json(outcome.diff)} if given.diff else {}
         show.emit_json({**_as_json(outcome, decoded), **changes})
@@ -356,6 +378,8 @@ def _as_json(outcome: Outcome, decoded: list[str] | None) -> dict[str, Any]:
         document["contract"] = str(outcome.contract)
     if outcome.error is not None:
         document["error"] = outcome.error
+    if outcome.note is not None:
+        document["note"] = outcome.note
     return document
 
 
@@ -363,6 +387,8 @@ def _rows(outcome: Outcome, decoded: list[str] | None) -> Iterator[tuple[str, st
     yield "status", outcome.result.status.name
     if outcome.error is not None:
         yield "error", outcome.error
+    if outcome.note is not None:
+        yield "note", outcome.note
     if outcome.contract is not None:
         yield "contract", str(outcome.contract)
     yield "gas used", f"{outcome.gas_used:,}"

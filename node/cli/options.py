@@ -24,6 +24,9 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_TEXT: Final = (".wat", ".wast")
+"""How files in text format are named."""
+
 MAX_FILE: Final = 8 << 20
 """Bytes of a file that is read: thirty times the greatest contract, a gigabyte of memory to check."""
 
@@ -267,15 +270,18 @@ def read_bytes(path: Path, bound: int | None = None, kind: str = "contract") -> 
 def read_code(path: Path) -> bytes:
     """Read WebAssembly from a `.wasm`, `.wat` or `.hex` file; an `InputError` if it is none."""
     data = read_bytes(path)
-    if path.suffix in (".wat", ".wast"):
+    if has_preamble(data):
+        return data
+    if path.suffix in _TEXT:
         try:
             return assemble(data.decode())
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not text in UTF-8") from error
         except Malformed as error:
             raise InputError(f"{path}: not a module in text format: {error!s:.200}") from error
-    if not has_preamble(data):
-        data = _from_hex(path, data)
+    if data.lstrip().startswith((b"(module", b";;", b"(;")):
+        raise InputError(f"{path}: looks like WebAssembly in text format, whose files are named {' or '.join(_TEXT)}")
+    data = _from_hex(path, data)
     if not has_preamble(data):
         raise InputError(f"{path}: not WebAssembly, which begins with 00 61 73 6d; give a .wasm, .wat or .hex file")
     return data

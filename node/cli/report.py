@@ -28,6 +28,8 @@ from state import MissingEntry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+STDOUT: Final = Path("-")
+
 ROWS: Final = 15
 """Rows of a table on the terminal, unless all are asked for."""
 
@@ -98,6 +100,8 @@ def report(
     `most` is the greatest limit that is tried for the gas required. Where the state for that is not here, `elsewhere`
     is asked.
     """
+    if (given.folded, given.speedscope, given.html).count(STDOUT) > 1:
+        raise click.UsageError("only one of --folded, --speedscope and --html can be -")
     debug = (lambda text: click.echo(f"debug: {text}", err=True)) if given.debug else None
     quick = make_engine(given.engine) if given.quick else None
     profile, done = profiled(call, given.ruleset, quick=quick, debug=debug)
@@ -126,14 +130,14 @@ def report(
         _write(given.html, page(profile, labels, name, facts))
     if given.as_json:
         show.emit_json(document(profile, labels, done, gas=call.gas, required=required))
-    elif Path("-") not in (given.folded, given.speedscope, given.html):
+    elif STDOUT not in (given.folded, given.speedscope, given.html):
         _show(profile, labels, done, required, given, call.gas, most)
     sys.exit(0 if done.succeeded else 1)
 
 
 def _write(path: Path, text: str) -> None:
     """Write a file, or to standard output for `-`."""
-    if str(path) == "-":
+    if path == STDOUT:
         click.echo(text, nl=False)
         return
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -61,15 +62,24 @@ def serve(options: Mapping[str, Any], given: set[str]) -> None:
             ),
             on_call=(lambda _name, _error: None) if quiet else _print_call,
         )
-    except (UnusableChain, StoreError) as error:
+    except UnusableChain as error:
+        raise InputError(f"{folder}: {error}" if folder is not None else str(error)) from error
+    except StoreError as error:
         raise InputError(str(error)) from error
+
+    def listening(addresses: list[tuple[str, int]]) -> None:
+        if not quiet:
+            print_banner(node, options["mnemonic"])
+        _print_addresses(addresses)
+
     if not quiet:
-        print_banner(node, options["mnemonic"])
         node.chain.events.on_block(lambda block, receipts: _print_block(node, block, receipts))
     try:
-        asyncio.run(run(node, host, port, _print_addresses))
+        asyncio.run(run(node, host, port, listening))
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, OSError) and (error.errno or 0) > 0:
+            reason = os.strerror(error.errno or 0)  # asyncio's text has the address in it once more
         ports = f"{port}" if options["substrate_port"] is None else f"{port} or {options['substrate_port']}"
         raise InputError(f"cannot listen on {host}:{ports}: {reason}; give another --host or --port") from error
 

@@ -65,6 +65,8 @@ def snapshot(
         else:
             show.emit_line(f"{snap}: {len(measured)} calls, {sum(measured.values()):,} gas")
         return
+    if not snap.exists():
+        raise InputError(f"{snap}: there is no snapshot yet; without --check and --diff, one is written")
     try:
         found = compare(parse(_text(snap)), measured)
     except SnapshotError as error:

@@ -98,6 +98,10 @@ def witness(
     call_input, _ = call_data(data, sig, arguments)
     vm = EwasmVM(ruleset, make_engine(engine), cache=CodeCache(artefacts=artefacts(None, no_cache=False)))
     if folder is None:
+        if not Path(target).exists():
+            raise InputError(
+                f"{target}: there is no such file; the address of a contract goes with --state, a block with --rpc"
+            )
         world, message, block = placed(read_code(Path(target)), call_input, ruleset, gas, value, sender, address)
         made = record(world, block, [message], vm)
     elif address is not None:

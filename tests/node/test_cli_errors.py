@@ -81,6 +81,67 @@ def test_usage(refused: Refused, arguments: list[object], said: str) -> None:
     assert said in refused(*arguments).replace("cli", "ewasm")
 
 
+def test_one_file_of_a_profile_goes_to_standard_output(refused: Refused) -> None:
+    assert "only one of --folded, --speedscope and --html can be -" in refused(
+        "gas", "run", COUNTER, "--folded", "-", "--html", "-"
+    )
+
+
+@pytest.mark.parametrize("target", [FIRST, "2", "latest"])
+def test_a_witness_of_what_is_no_file_says_which_option_is_missing(refused: Refused, target: str) -> None:
+    said = refused("witness", target, "-o", "x.json")
+    assert said == f"{target}: there is no such file; the address of a contract goes with --state, a block with --rpc"
+
+
+def test_text_format_under_another_name_is_recognised(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "text.wasm").write_text("  ;; a comment\n(module)")
+    assert refused("run", "text.wasm").startswith("text.wasm: looks like WebAssembly in text format")
+
+
+def test_a_binary_is_read_under_the_name_of_text(tmp_path: Path) -> None:
+    file = tmp_path / "counter.wat"
+    file.write_bytes(COUNTER.read_bytes())
+    assert run("check", file).status == 0
+
+
+@pytest.mark.parametrize(("text", "said"), [(b"[]", "not the JSON of a test script"), (b"\x90", "not JSON")])
+def test_what_is_no_test_script_is_said(refused: Refused, tmp_path: Path, text: bytes, said: str) -> None:
+    (tmp_path / "x.json").write_bytes(text)
+    assert refused("spectest", "x.json").startswith(f"x.json: {said}")
+
+
+# What was likely meant
+
+
+def note(*arguments: object) -> str | None:
+    """Return the note of a run, which text and JSON have alike."""
+    text, document = run(*arguments), run(*arguments, "--json")
+    (shown,) = [line.removeprefix("note: ") for line in text.stdout.splitlines() if line.startswith("note: ")] or [None]
+    assert document.json.get("note") == shown
+    return shown
+
+
+def test_what_was_likely_meant_is_noted(tmp_path: Path) -> None:
+    token, folder, nobody = FIXTURES / "erc20.wasm", tmp_path / "chain", "00" * 19 + "aa"
+    assert run("deploy", FIXTURES / "erc20_deploy.wasm", "--state", folder).status == 0
+    there = ["--state", folder, "--dry-run"]
+    assert note("call", nobody, "--sig", "name()(string)", *there) == f"nothing ran: 0x{nobody} has no code"
+    assert note("call", FIRST, "--sig", "totalSupply()(string)", *there) == "the output is no (string)"
+    assert "init code" in (note("run", DEPLOY) or "")
+    assert "init code" in (note("deploy", token, "--state", tmp_path / "reverts") or "")
+    assert "init code" in (note("deploy", FIXTURES / "wat" / "empty.wat", "--state", tmp_path / "stores nothing") or "")
+
+
+def test_nothing_is_noted_where_all_is_well(tmp_path: Path) -> None:
+    folder = tmp_path / "chain"
+    assert note("deploy", DEPLOY, "--state", folder) is None
+    there = ["--state", folder, "--dry-run"]
+    assert note("call", FIRST, "--sig", "get()(uint256)", *there) is None
+    assert note("call", "00" * 19 + "04", "--input", "aa", *there) is None  # a precompiled contract
+    assert note("call", "00" * 19 + "aa", "--value", "4", *there) is None  # a payment
+    assert note("run", COUNTER, "--sig", "nobody()(uint256)") is None  # it failed, and says why
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

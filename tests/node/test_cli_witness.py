@@ -227,7 +227,7 @@ def test_any_byte_of_the_file(added: Path, seed: int) -> None:
     [
         (b"", "not a witness: not JSON"),
         (b"\0asm\1\0\0\0", "not a witness: not JSON"),
-        (b"\xff\xff", "not a witness: not JSON"),
+        (b"\xff\xff", "not a witness: not text in UTF-8"),
         (b"[" * 10**6, "not a witness: JSON that is nested too deep"),
         (b"9" * 10**5, "not a witness: not JSON (Exceeds the limit"),
         (b"{}", 'not a witness: it has no "format": "ewasm-witness"'),
@@ -260,7 +260,7 @@ def test_usage(added: Path, chain: Path, tmp_path: Path) -> None:
     assert "Missing argument 'TARGET'" in refused("witness", *out)
     assert "Missing argument 'FILE'" in refused("verify")
     assert "No such file or directory" in refused("verify", tmp_path / "nothing.json")
-    assert "No such file or directory" in refused("witness", tmp_path / "nothing.wasm", *out)
+    assert "there is no such file" in refused("witness", tmp_path / "nothing.wasm", *out)
     assert "not WebAssembly" in refused("witness", added, *out)
     assert "is not an address: 40 hex digits" in refused("witness", COUNTER, "--state", chain, *out)
     assert "with --state, TARGET is the address" in refused(

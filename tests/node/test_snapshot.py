@@ -175,7 +175,7 @@ def test_a_snapshot_that_cannot_be_used(folder: Path) -> None:
     (folder / "bad").write_text("Token:a() (gas: 5)\nnonsense\n")
     for arguments, message in (
         (("--check", "--snap", "bad"), "bad: line 2: 'Contract:function(types) (gas: 12345)' is expected"),
-        (("--check",), ".gas-snapshot: No such file"),
+        (("--check",), ".gas-snapshot: there is no snapshot yet"),
         (("--check", "--diff"), "give either --check or --diff"),
         (("--snap", f"no{os.sep}where"), "name another with --snap"),
     ):
