@@ -43,6 +43,7 @@ from wasm.validate import validate
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+ENTRANCE = "../README.md"
 
 
 def page(name: str) -> str:
@@ -108,7 +109,8 @@ class Reader:
     def console(self, block: str) -> None:
         for command, output in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
             printed = self.run(command)
-            lines = (r"(?:.*\n)*?" if line == "..." else re.escape(line) + "\n" for line in output.splitlines())
+            shown = output.rstrip("\n").splitlines()
+            lines = (r"(?:.*\n)*?" if line == "..." else re.escape(line) + "\n" for line in shown)
             assert re.fullmatch("".join(lines), printed), f"$ {command}\n{printed}"
 
     def run(self, command: str) -> str:
@@ -130,7 +132,8 @@ class Reader:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in PAGES if {"console", "python"} & {language for language, _ in blocks(page(name))}]
+    "name",
+    [name for name in (ENTRANCE, *PAGES) if {"console", "python"} & {language for language, _ in blocks(page(name))}],
 )
 def test_what_a_page_shows_is_what_happens(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = page(name)
@@ -161,19 +164,20 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [ENTRANCE, *PAGES])
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", without_blocks(page(name))):
         if "://" in target:
             continue
         path, _, anchor = target.partition("#")
-        file = DOCS / path if path else DOCS / name
+        file = (DOCS / name).parent / path if path else DOCS / name
         assert file.exists(), target
         if anchor:
             assert anchor in anchors(file.read_text("utf-8")), target
 
 
-def test_the_index_lists_every_page() -> None:
+def test_the_indexes_list_every_page() -> None:
+    assert {*re.findall(r"\(docs/(\w+\.md)\)", page(ENTRANCE))} == {*PAGES} - {"README.md"}
     assert {code for row in table("README.md", "page") for code in re.findall(r"\((.*?)\)", row[0])} == {
         *PAGES,
     } - {"README.md"}
@@ -396,6 +400,15 @@ def test_options() -> None:
     options = {o.opts[-1]: o for each in group.commands.values() for o in each.params if isinstance(o, click.Option)}
     described_state = {code(row[0])[0]: row[1] for row in table("cli.md", "option of `state`")}
     assert described_state == {name: default(option) for name, option in options.items()}
+
+
+def test_options_of_mined_transactions() -> None:
+    options = {o.opts[-1]: default(o) for o in command("gas tx").params if isinstance(o, click.Option)}
+    shown = {code(row[0])[0]: row[1] for row in table("cli.md", "option of `gas tx`")}
+    of_reports, *_ = (rows for rows in tables(page("cli.md"), "option", "default") if code(rows[0][0]) == ["--all"])
+    elsewhere = {code(row[0])[0] for row in of_reports} | {"--engine", "--cache", "--no-cache", "--json"}
+    assert shown == {name: value for name, value in options.items() if name not in elsewhere}
+    assert elsewhere <= options.keys()
 
 
 def test_options_of_calibrate() -> None:
