@@ -123,6 +123,8 @@ def node(ctx: click.Context, /, **options: Any) -> None:
     """  # noqa: D301  # \b is click's
     if options["block_time"] and options["no_mining"]:
         raise click.UsageError("give either --block-time or --no-mining, not both")
+    if options["port"] and options["port"] == options["substrate_port"]:
+        raise click.UsageError("--port and --substrate-port must differ")
     given = {
         name for name in _GENESIS_OPTIONS if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }

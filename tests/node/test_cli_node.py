@@ -169,6 +169,7 @@ def test_a_genesis_from_a_file(tmp_path: Path) -> None:
         (["--ruleset", "nothing"], "unknown ruleset nothing"),
         (["--mnemonic", "test test"], "--mnemonic"),
         (["--block-time", "1", "--no-mining"], "not both"),
+        (["--port", "9944", "--substrate-port", "9944"], "--port and --substrate-port must differ"),
         (["--accounts", "-1"], "--accounts"),
         (["--port", "70000"], "--port"),
         (["--host", "256.0.0.1"], "cannot listen on 256.0.0.1"),
