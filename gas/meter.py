@@ -81,8 +81,3 @@ class Purse:
 def all_but_one_64th(gas: int) -> int:
     """Return the most that may be forwarded of the whole gas left (EIP-150)."""
     return gas - gas // 64
-
-
-def to_gas(particles: int) -> int:
-    """Return the whole gas that pays for particles, rounded up."""
-    return -(-particles // PARTICLES)

@@ -90,11 +90,6 @@ class Element:
     offset: int = field(default=0, compare=False)
 
     @property
-    def is_active(self) -> bool:
-        """Whether the segment is copied into its table at instantiation."""
-        return not self.flags & 1
-
-    @property
     def is_declarative(self) -> bool:
         """Whether the segment only declares functions for `ref.func`."""
         return self.flags & 3 == 3
@@ -109,11 +104,6 @@ class Data:
     memory: int = 0
     at: Expr | None = None
     offset: int = field(default=0, compare=False)
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the segment is copied into memory at instantiation."""
-        return self.flags != 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gas.meter import MAX_COUNTER, PARTICLES, STACK_BUDGET, Meter, OutOfGas, Purse, all_but_one_64th, to_gas
+from gas.meter import MAX_COUNTER, PARTICLES, STACK_BUDGET, Meter, OutOfGas, Purse, all_but_one_64th
 
 EVMC_MOST = (1 << 63) - 1
 """What EVMC hosts pass when gas does not matter."""
@@ -159,10 +159,3 @@ def test_all_but_one_64th(gas: int, most: int) -> None:
 def test_all_but_one_64th_keeps_a_64th_rounded_down(gas: int) -> None:
     kept = gas - all_but_one_64th(gas)
     assert kept * 64 <= gas < (kept + 1) * 64
-
-
-@pytest.mark.parametrize(
-    ("particles", "gas"), [(0, 0), (1, 1), (9_999, 1), (10_000, 1), (10_001, 2), (MAX_COUNTER, MOST + 1)]
-)
-def test_gas_used_is_rounded_up(particles: int, gas: int) -> None:
-    assert to_gas(particles) == gas

@@ -78,8 +78,6 @@ _error_delete: Final = _function(_brief, "wasmtime_error_delete", None, c_void_p
 INTERRUPTED: Final = 10
 """Trap code of an interrupted run; a host function that ends the run uses it too."""
 
-NATIVE_OVERFLOW: Final = 0
-
 TRAPS: Final = {
     1: TrapKind.MEMORY_BOUNDS,
     3: TrapKind.TABLE_BOUNDS,
@@ -92,12 +90,11 @@ TRAPS: Final = {
 }
 """Traps of a contract's own, by the library's code."""
 
-EXTERN_FUNC, EXTERN_GLOBAL, EXTERN_TABLE, EXTERN_MEMORY = range(4)
+EXTERN_FUNC: Final = 0
+"""The kind of an extern that is a function."""
 
 MAX_WASM_STACK: Final = 2 << 20
 """Bytes of native stack of one message: three times what the stack counter was found to let through."""
-
-OPTIMISATION: Final = ("speed", "none")
 
 ffi: Final = FFI()
 ffi.cdef("typedef uintptr_t (*host_function)(void *, void *, uint64_t *, size_t);")
