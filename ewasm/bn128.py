@@ -1,8 +1,7 @@
 """The pairing-friendly curve of EIP-196 and EIP-197 (bn128, also alt_bn128 or BN254).
 
 What is a valid point is decided here, in exact integers; the arithmetic on valid points is a `Curve`: mcl where its
-package `mclbn256` can be loaded, else py_ecc, which gives the same answers but takes 0.4 s
-for what mcl does in 1 ms.
+package `mclbn256` can be loaded, else py_ecc, which gives the same answers but takes 0.4 s for what mcl does in 1 ms.
 """
 
 from __future__ import annotations

@@ -201,13 +201,13 @@ ROWS = (
     Row(Address.from_int(1), "ecrecover", lambda prices, _: prices.ecrecover, _ecrecover),
     Row(
         Address.from_int(2),
-        "SHA-256",
+        "sha256",
         lambda prices, data: prices.sha256_base + prices.sha256_word * _words(data),
         _sha256,
     ),
     Row(
         Address.from_int(3),
-        "RIPEMD-160",
+        "ripemd160",
         lambda prices, data: prices.ripemd160_base + prices.ripemd160_word * _words(data),
         _ripemd160,
     ),
@@ -228,7 +228,7 @@ ROWS = (
     ),
     Row(
         Address.from_int(9),
-        "keccak-256",
+        "keccak256",
         lambda prices, data: prices.keccak256_base + prices.keccak256_word * _words(data),
         keccak,
     ),

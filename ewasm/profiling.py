@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from evmc import Address, CallKind, Gas, Host, Message, Precompile, Precompiles, Result, Status
+from ewasm.precompiles import ROWS
 from ewasm.ruleset import HostPrices
+from ewasm.system import SENTINEL
 from gas.collector import Collector
 from wasm.engine import HostFunction, Instance
 
-PRECOMPILES = {
-    1: "ecrecover",
-    2: "sha256",
-    3: "ripemd160",
-    4: "identity",
-    5: "modexp",
-    6: "bn128 add",
-    7: "bn128 mul",
-    8: "bn128 pairing",
-    9: "keccak256",
-    10: "sentinel",
-}
+_NAMES: Final = {**{row.address: row.name for row in ROWS}, SENTINEL: "sentinel"}
 """Names of precompiled and system contracts by their address."""
 
 
@@ -54,7 +45,7 @@ def watched_precompiles(precompiles: Precompiles, collector: Collector) -> Preco
     """Return precompiled contracts that tell a collector what they cost."""
 
     def watch(address: Address, precompile: Precompile) -> Precompile:
-        name = PRECOMPILES.get(int.from_bytes(address, "big"), str(address))
+        name = _NAMES.get(address, str(address))
 
         def watched(data: bytes, gas: Gas) -> Result:
             result = precompile(data, gas)

@@ -66,16 +66,11 @@ class EwasmVM:
     ) -> None:
         self.ruleset = ruleset
         self.engine = engine or CompiledEngine()
-        if (trace or (profile and not profile.counting)) and not self.engine.traces:
-            raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
         self.cache = cache or CodeCache()
-        self._trace = trace
-        self._on_failure = on_failure
         self._debug = debug
-        self._profile = profile
+        self._profile: Collector | None = None
         self._imports = imports(ruleset, debug=debug is not None)
-        if profile is not None:
-            self._imports = watched_imports(self._imports, profile)
+        self._listen(trace, profile, on_failure)
 
     def listening(
         self,
@@ -85,14 +80,24 @@ class EwasmVM:
         on_failure: Callable[[Message, Reason], None] | None = None,
     ) -> Self:
         """Return this machine with listeners in place of its own; all else is shared, prepared code too."""
+        other = copy(self)
+        other._listen(trace or self._trace, profile, on_failure or self._on_failure)  # noqa: SLF001  # a copy of this very object
+        return other
+
+    def _listen(
+        self,
+        trace: Callable[[Message], Tracer | None] | None,
+        profile: Collector | None,
+        on_failure: Callable[[Message, Reason], None] | None,
+    ) -> None:
+        """Take listeners; raise ValueError for those that the engine cannot serve."""
         if (trace or (profile and not profile.counting)) and not self.engine.traces:
             raise ValueError(f"the engine {self.engine.name} cannot trace; use the interpreter")
-        other = copy(self)
+        self._trace = trace
+        self._on_failure = on_failure
         if profile is not None:
-            other._profile = profile  # noqa: SLF001  # the same
-            other._imports = watched_imports(imports(self.ruleset, debug=self._debug is not None), profile)  # noqa: SLF001  # the same
-        other._trace, other._on_failure = trace or self._trace, on_failure or self._on_failure  # noqa: SLF001  # a copy of this very object
-        return other
+            self._profile = profile
+            self._imports = watched_imports(imports(self.ruleset, debug=self._debug is not None), profile)
 
     @property
     def name(self) -> str:

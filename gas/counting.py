@@ -9,12 +9,13 @@ a block too much for every function that was running.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from gas.metering import MeteredModule, charge_points
 from gas.schedule import Schedule
 from wasm.engine import Instance, Run
-from wasm.instructions import BY_NAME, CHARGE, CHARGE_OPERAND
+from wasm.inserting import assembled, operand_price
+from wasm.instructions import CHARGE, CHARGE_OPERAND
 from wasm.module import Export, Function, Global, Instr, ValidModule
 from wasm.types import GlobalType
 
@@ -48,12 +49,8 @@ def count(module: ValidModule, metered: MeteredModule, schedule: Schedule) -> Co
     return _Counting(module, metered, schedule).counted()
 
 
-def _code(*instructions: str | tuple[str, Any]) -> list[Instr]:
-    return [Instr(BY_NAME[i], None, 0) if isinstance(i, str) else Instr(BY_NAME[i[0]], i[1], 0) for i in instructions]
-
-
 _HEIGHT: Final = 4
-# Operands that raising a counter puts on top of a stack; the interpreter keeps room for them.
+"""Operands that raising a counter puts on top of a stack; the interpreter keeps room for them."""
 
 
 class _Counting:
@@ -79,7 +76,7 @@ class _Counting:
             )
         )
         names = range(len(self.points) + len(self.places))
-        zero = Global(GlobalType("i64", mutable=True), tuple(_code(("i64.const", 0), "end")))
+        zero = Global(GlobalType("i64", mutable=True), tuple(assembled(("i64.const", 0), "end")))
         counting = replace(
             self.metered,
             functions=functions,
@@ -109,7 +106,7 @@ class _Counting:
                 found = next(charged)
             if position in paid:
                 members = tuple((source.body[n].offset, source.body[n].op) for n in paid[position])
-                out += self.raise_(self.first + len(self.points), _code(("i64.const", 1)))
+                out += self.raise_(self.first + len(self.points), assembled(("i64.const", 1)))
                 self.points.append(Run(number, members, None if position else source.local_count))
             if found.op is CHARGE_OPERAND:
                 out += [found, *self.by_operand(found.imm, scratch, self.first + total + len(self.places))]
@@ -122,11 +119,9 @@ class _Counting:
 
     def by_operand(self, price: tuple[int, int], scratch: int, counter: int) -> list[Instr]:
         """Add what a charge by the operand on top of the stack took; the operand stays there."""
-        unit, shift = price
-        rounded = (("i64.const", (1 << shift) - 1), "i64.add", ("i64.const", shift), "i64.shr_u") if shift else ()
-        particles = _code(("local.get", scratch), "i64.extend_i32_u", *rounded, ("i64.const", unit), "i64.mul")
-        return [*_code(("local.tee", scratch)), *self.raise_(counter, particles)]
+        particles = [*assembled(("local.get", scratch)), *operand_price(*price)]
+        return [*assembled(("local.tee", scratch)), *self.raise_(counter, particles)]
 
     def raise_(self, counter: int, amount: list[Instr]) -> list[Instr]:
         """Raise a counter."""
-        return [*_code(("global.get", counter)), *amount, *_code("i64.add", ("global.set", counter))]
+        return [*assembled(("global.get", counter)), *amount, *assembled("i64.add", ("global.set", counter))]

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from gas.meter import STACK_BUDGET
 from gas.metering import MeteredModule
-from wasm.instructions import BY_NAME, CHARGE, CHARGE_OPERAND
+from wasm.inserting import assembled, operand_price
+from wasm.instructions import CHARGE, CHARGE_OPERAND
 from wasm.module import Export, Expr, Function, Global, Instr, Module
 from wasm.types import FuncType, GlobalType
 
@@ -22,11 +23,6 @@ STACK_EXPORT: Final = "ewasm:stack"
 def write_out(module: MeteredModule, gas: int = 0, stack: int = STACK_BUDGET) -> Module:
     """Return a plain module that counts by itself; the counters begin at `gas` particles and `stack` words."""
     return _Emission(module).module(gas, stack)
-
-
-def _code(*instructions: str | tuple[str, Any]) -> list[Instr]:
-    """Assemble instructions."""
-    return [Instr(BY_NAME[i], None, 0) if isinstance(i, str) else Instr(BY_NAME[i[0]], i[1], 0) for i in instructions]
 
 
 class _Emission:
@@ -41,10 +37,10 @@ class _Emission:
     def module(self, gas: int, stack: int) -> Module:
         """Rewrite everything."""
         module = self.source
-        end = _code("end")
+        end = assembled("end")
         counters = (
-            Global(GlobalType("i64", mutable=True), (*_code(("i64.const", gas)), *end)),
-            Global(GlobalType("i32", mutable=True), (*_code(("i32.const", stack)), *end)),
+            Global(GlobalType("i64", mutable=True), (*assembled(("i64.const", gas)), *end)),
+            Global(GlobalType("i32", mutable=True), (*assembled(("i32.const", stack)), *end)),
         )
         exports = (Export(GAS_EXPORT, "global", self.gas), Export(STACK_EXPORT, "global", self.stack))
         functions = tuple(self.function(f) for f in module.functions)
@@ -70,12 +66,12 @@ class _Emission:
             weight=0,
             body=(
                 *self.take_weight(function.weight),
-                *_code(("block", self.block_type(type_))),
+                *assembled(("block", self.block_type(type_))),
                 *body,
-                *_code(
+                *assembled(
                     ("global.get", self.stack), ("i32.const", function.weight), "i32.add", ("global.set", self.stack)
                 ),
-                *_code("end"),
+                *assembled("end"),
             ),
         )
 
@@ -99,7 +95,7 @@ class _Emission:
             elif op is CHARGE_OPERAND:
                 out += self.charge_operand(imm[0], imm[1], scratch)
             elif op.name == "return":
-                out += _code(("br", depth))
+                out += assembled(("br", depth))
             else:
                 depth += (op.name in ("block", "loop", "if")) - (op.name == "end")
                 out.append(instr)
@@ -107,7 +103,7 @@ class _Emission:
 
     def take_weight(self, weight: int) -> list[Instr]:
         """Take a frame's weight from the stack counter."""
-        return _code(
+        return assembled(
             ("global.get", self.stack),
             ("i32.const", weight),
             "i32.sub",
@@ -122,21 +118,15 @@ class _Emission:
 
     def charge(self, amount: int) -> list[Instr]:
         """Take a constant from the gas counter."""
-        return _code(("global.get", self.gas), ("i64.const", amount), *self._subtract())
+        return assembled(("global.get", self.gas), ("i64.const", amount), *self._subtract())
 
     def charge_operand(self, unit: int, shift: int, scratch: int) -> list[Instr]:
         """Take units by the operand on top of the stack, which stays there."""
-        rounded = (("i64.const", (1 << shift) - 1), "i64.add", ("i64.const", shift), "i64.shr_u") if shift else ()
-        return _code(
-            ("local.tee", scratch),
-            ("global.get", self.gas),
-            ("local.get", scratch),
-            "i64.extend_i32_u",
-            *rounded,
-            ("i64.const", unit),
-            "i64.mul",
-            *self._subtract(),
-        )
+        return [
+            *assembled(("local.tee", scratch), ("global.get", self.gas), ("local.get", scratch)),
+            *operand_price(unit, shift),
+            *assembled(*self._subtract()),
+        ]
 
     def _subtract(self) -> tuple[str | tuple[str, Any], ...]:
         """Return the end of a charge: subtract, store, test."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
+from wasm.inserting import assembled, operand_price
 from wasm.instructions import BY_NAME, CHARGE, CHARGE_OPERAND
 from wasm.module import Export, Expr, Function, Global, Import, Instr, Module
 from wasm.types import MAX_PAGES, FuncType, GlobalType, ValType
@@ -38,11 +39,6 @@ def extended(type_: FuncType) -> FuncType:
 def emit(module: Module) -> Module:
     """Rewrite a module; what the counters weigh and cost is unchanged."""
     return _Emission(module).module()
-
-
-def _code(*instructions: str | tuple[str, Any]) -> list[Instr]:
-    """Assemble instructions."""
-    return [Instr(BY_NAME[i], None, 0) if isinstance(i, str) else Instr(BY_NAME[i[0]], i[1], 0) for i in instructions]
 
 
 def accesses_tables(module: Module) -> bool:
@@ -78,7 +74,7 @@ class _Emission:
             exports.append(Export(START, "func", module.start))
         if self.grows:
             functions.append(self.grow_function())
-        status = Global(GlobalType("i32", mutable=True), tuple(_code(("i32.const", RUNNING), "end")))
+        status = Global(GlobalType("i32", mutable=True), tuple(assembled(("i32.const", RUNNING), "end")))
         return replace(
             module,
             types=tuple(self.types),
@@ -117,7 +113,7 @@ class _Emission:
     def grow_function(self) -> Function:
         """Return the function that grows memory, and notes a growth within the maximum that the host refused."""
         i32: FuncType = FuncType(("i32",), ("i32",))
-        body = _code(
+        body = assembled(
             ("local.get", 0),
             ("memory.grow", 0),
             ("local.tee", 1),
@@ -167,19 +163,19 @@ class _Body:
         function, status = self.function, self.emission.status
         body = self.body(function.body)
         calls = any(op.name in ("call", "call_indirect") for op, _, _ in function.body)
-        entry = _code(("local.get", self.stack), ("i64.const", function.weight), "i64.lt_u", ("br_if", 0))
+        entry = assembled(("local.get", self.stack), ("i64.const", function.weight), "i64.lt_u", ("br_if", 0))
         if calls:
-            entry += _code(
+            entry += assembled(
                 ("local.get", self.stack), ("i64.const", function.weight), "i64.sub", ("local.set", self.stack)
             )
         code = [
-            *_code(("block", None), ("block", None)),
+            *assembled(("block", None), ("block", None)),
             *(entry if function.weight else []),
-            *_code(("block", self.emission.block_type(self.type.results))),
+            *assembled(("block", self.emission.block_type(self.type.results))),
             *body,
-            *_code(("local.get", self.gas), "return", "end"),
-            *_code(("i32.const", STACK_OVERFLOW), ("global.set", status), "unreachable", "end"),
-            *_code(("i32.const", OUT_OF_GAS), ("global.set", status), "unreachable", "end"),
+            *assembled(("local.get", self.gas), "return", "end"),
+            *assembled(("i32.const", STACK_OVERFLOW), ("global.set", status), "unreachable", "end"),
+            *assembled(("i32.const", OUT_OF_GAS), ("global.set", status), "unreachable", "end"),
         ]
         locals_ = function.locals
         if self.uses_scratch:
@@ -200,11 +196,11 @@ class _Body:
             elif op.immediate == "local":
                 out.append(Instr(op, self.local(imm), at))
             elif op.name == "return":
-                out += _code(("local.get", self.gas), "return")
+                out += assembled(("local.get", self.gas), "return")
             elif op.name == "call":
-                out += _code(("local.get", self.gas), ("local.get", self.stack))
+                out += assembled(("local.get", self.gas), ("local.get", self.stack))
                 out.append(instr)
-                out += _code(("local.set", self.gas))
+                out += assembled(("local.set", self.gas))
             elif op.name == "call_indirect":
                 out += self.call_indirect(imm, at)
             elif op.name == "memory.grow":
@@ -217,7 +213,7 @@ class _Body:
 
     def charge(self, amount: int, depth: int) -> list[Instr]:
         """Take a constant, or leave by the exit for want of gas."""
-        return _code(
+        return assembled(
             ("local.get", self.gas),
             ("i64.const", amount),
             "i64.lt_u",
@@ -231,24 +227,21 @@ class _Body:
     def charge_operand(self, unit: int, shift: int, depth: int) -> list[Instr]:
         """Take units by the operand on top of the stack, which stays there."""
         self.uses_scratch = True
-        rounded = (("i64.const", (1 << shift) - 1), "i64.add", ("i64.const", shift), "i64.shr_u") if shift else ()
-        return _code(
-            ("local.tee", self.scratch),
-            ("local.get", self.scratch),
-            "i64.extend_i32_u",
-            *rounded,
-            ("i64.const", unit),
-            "i64.mul",
-            ("local.set", self.cost),
-            ("local.get", self.gas),
-            ("local.get", self.cost),
-            "i64.lt_u",
-            ("br_if", depth + 1),
-            ("local.get", self.gas),
-            ("local.get", self.cost),
-            "i64.sub",
-            ("local.set", self.gas),
-        )
+        return [
+            *assembled(("local.tee", self.scratch), ("local.get", self.scratch)),
+            *operand_price(unit, shift),
+            *assembled(
+                ("local.set", self.cost),
+                ("local.get", self.gas),
+                ("local.get", self.cost),
+                "i64.lt_u",
+                ("br_if", depth + 1),
+                ("local.get", self.gas),
+                ("local.get", self.cost),
+                "i64.sub",
+                ("local.set", self.gas),
+            ),
+        ]
 
     def call_indirect(self, imm: tuple[int, int], at: int) -> list[Instr]:
         """Pass the counters below the table index."""
@@ -256,7 +249,7 @@ class _Body:
         type_, table = imm
         check: list[Instr] = []
         if self.emission.tell_undefined:
-            check = _code(
+            check = assembled(
                 ("local.get", self.scratch),
                 ("table.size", table),
                 "i32.ge_u",
@@ -267,9 +260,9 @@ class _Body:
                 "end",
             )
         return [
-            *_code(("local.set", self.scratch)),
+            *assembled(("local.set", self.scratch)),
             *check,
-            *_code(("local.get", self.gas), ("local.get", self.stack), ("local.get", self.scratch)),
+            *assembled(("local.get", self.gas), ("local.get", self.stack), ("local.get", self.scratch)),
             Instr(BY_NAME["call_indirect"], (type_ + self.emission.shift, table), at),
-            *_code(("local.set", self.gas)),
+            *assembled(("local.set", self.gas)),
         ]
