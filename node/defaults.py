@@ -1,4 +1,7 @@
-"""What a run on the command line takes for granted; the state root depends on it, so `docs/cli.md` lists it."""
+"""What a run on the command line and a development chain take for granted.
+
+State roots depend on it, so `docs/cli.md` lists it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from typing import Final
 from evmc import U256, Address, TxContext
 from state import GenesisAccount
 
+MNEMONIC: Final = "test test test test test test test test test test test junk"
+"""The words that development nodes derive their accounts from: everybody knows the keys."""
+
 SENDER: Final = Address.from_hex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
-"""The first account of the mnemonic that development nodes share."""
+"""The first account of these words."""
 
 BALANCE: Final = U256(10_000 * 10**18)
 GAS: Final = 10_000_000

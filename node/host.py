@@ -26,6 +26,12 @@ from state import EMPTY_CODE_HASH, Journal, encode, keccak256
 
 BlockHash: TypeAlias = Callable[[int], Bytes32 | None]
 
+
+def no_block_hash(_number: int) -> Bytes32 | None:
+    """Answer that no block has a hash."""
+    return None
+
+
 MAX_NONCE = 2**64 - 1
 """An account at this nonce can neither create nor send anything more (EIP-2681)."""
 

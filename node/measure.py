@@ -18,9 +18,8 @@ from gas.quick import QuickCollector
 from gas.report import Labels, as_json
 from node import defaults
 from node.estimate import least_limit
-from node.host import BlockHash, NodeHost, create_address
+from node.host import BlockHash, NodeHost, create_address, no_block_hash
 from node.transaction import InvalidTransaction, Transaction, execute_transaction, intrinsic_gas
-from node.witness import no_block_hash
 from state import Database, GenesisAccount, Journal, StateView, WorldState
 from wasm.compiled import CompiledEngine
 from wasm.engine import Engine
@@ -129,6 +128,19 @@ class Call:
         """Return the same with another limit."""
         return replace(self, gas=gas)
 
+    @property
+    def message(self) -> Message:
+        """The message that the call is, where it is no transaction."""
+        assert self.to is not None, "a message by itself has a recipient"
+        return Message(
+            gas=self.gas,
+            recipient=self.to,
+            code_address=self.to,
+            sender=self.sender,
+            input=self.data,
+            value=self.value,
+        )
+
     def execute(self, vm: EwasmVM, collector: Collector | None = None) -> Executed:
         """Execute the call; the collector is the one that the VM has. Raise `InvalidTransaction`."""
         ruleset = vm.ruleset
@@ -147,19 +159,8 @@ class Call:
         contracts = system_contracts(ruleset)
         if collector is not None:
             contracts = watched_precompiles(contracts, collector)
-        assert self.to is not None, "a message by itself has a recipient"
         block = replace(self.block, origin=self.sender)
-        host = NodeHost(journal, block, vm, ruleset, contracts, lambda _number: None)
-        result = host.call(
-            Message(
-                gas=self.gas,
-                recipient=self.to,
-                code_address=self.to,
-                sender=self.sender,
-                input=self.data,
-                value=self.value,
-            )
-        )
+        result = NodeHost(journal, block, vm, ruleset, contracts, no_block_hash).call(self.message)
         return Executed(result, self.gas - result.gas_left, 0, 0)
 
 

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from evmc import U256, VM, ZERO_ADDRESS, Address, Bytes32, CallKind, Gas, Log, Message, Precompiles, Result, TxContext
 from ewasm.ruleset import Ruleset
-from node.host import MAX_NONCE, BlockHash, NodeHost
+from node.host import MAX_NONCE, BlockHash, NodeHost, no_block_hash
 from state import Diff, Journal
 
 TX_BASE: Final = 21_000
@@ -99,7 +99,7 @@ def execute_transaction(
     vm: VM,
     ruleset: Ruleset,
     precompiles: Precompiles,
-    block_hash: BlockHash = lambda _number: None,
+    block_hash: BlockHash = no_block_hash,
 ) -> Receipt:
     """Execute a transaction on a journal and finish it; `block` gives everything but origin and price.
 

@@ -15,7 +15,7 @@ from evmc import U256, Address, Bytes32, CallKind, Gas, Log, Message, Status, Tx
 from ewasm.ruleset import RULESETS, Ruleset
 from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
-from node.host import BlockHash, NodeHost
+from node.host import BlockHash, NodeHost, no_block_hash
 from node.transaction import InvalidTransaction, Transaction, execute_transaction
 from state import CodecError, CorruptEntry, Database, ExcessBalance, Journal, MissingEntry, Table, WorldState
 from state.witness import BadEntry, WitnessStore, recorded
@@ -83,11 +83,6 @@ class Verdict:
     def confirmed(self) -> bool:
         """Whether the witness is right in every respect."""
         return not self.differences
-
-
-def no_block_hash(_number: int) -> Bytes32 | None:
-    """Answer that no block has a hash."""
-    return None
 
 
 def execute(

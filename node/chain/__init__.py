@@ -16,7 +16,8 @@ from node.chain.genesis import Genesis
 from node.chain.pool import PoolContent, PoolLimits
 from node.chain.reader import FeeHistory, Reader, Tag
 from node.chain.signed import Payload, SignedTransaction
-from node.chain.wallet import DERIVATION_PATH, MNEMONIC, Wallet
+from node.chain.wallet import DERIVATION_PATH, Wallet
+from node.defaults import MNEMONIC
 
 __all__ = [
     "DERIVATION_PATH",

@@ -10,10 +10,10 @@ from coincurve import PrivateKey
 from evmc import Address, Bytes32
 from node.chain.errors import NotAuthorised
 from node.chain.signed import Payload, SignedTransaction
+from node.defaults import MNEMONIC
 from node.extras import needed_by
 from state import keccak256
 
-MNEMONIC: Final = "test test test test test test test test test test test junk"
 DERIVATION_PATH: Final = "m/44'/60'/0'/0/"
 ACCOUNTS: Final = 10
 

@@ -20,7 +20,8 @@ from node.calibrate import RATE, Measurement
 from node.calibrate import calibrate as measure
 from node.chart import Bar, svg
 from node.cli import show
-from node.cli.options import InputError, json_option, ruleset_option
+from node.cli.files import write
+from node.cli.options import json_option, ruleset_option
 from node.proposal import propose
 
 _BLOCKS: Final = " ▏▎▍▌▋▊▉█"
@@ -95,9 +96,9 @@ def calibrate(
             text = propose(ruleset, first, rate, lower=lower).toml(_name(write_ruleset))
         except ValueError as error:
             raise click.UsageError(str(error)) from error
-        _write(write_ruleset, text)
+        write(write_ruleset, text)
     if picture is not None:
-        _write(picture, _picture(found, rate))
+        write(picture, _picture(found, rate))
     if as_json:
         show.emit_json({name: [_as_json(each) for each in measured] for name, measured in found.items()})
         return
@@ -128,13 +129,6 @@ def _name(path: Path) -> str:
     """Return a name for a ruleset in a file: one that is not taken, without what TOML would have escaped."""
     name = "".join(c for c in path.stem if c.isalnum() or c in "-_") or "proposed"
     return f"{name}-calibrated" if name in ("ewasm", "hera", "ssvm") else name
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
 
 
 def _as_json(each: Measurement) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from ewasm.contract import check as check_code
 from ewasm.ruleset import Ruleset
 from gas.emission import write_out
 from node.cli import show
-from node.cli.options import InputError, json_option, read_code, ruleset_option
+from node.cli.files import read_code, write
+from node.cli.options import json_option, ruleset_option
 from wasm.encode import encode
 
 
@@ -78,9 +79,6 @@ def meter(file: Path, output: Path, ruleset: Ruleset) -> None:
         sys.exit(1)
     metered = ruleset.meter(verdict.module)
     binary = encode(write_out(metered))
-    try:
-        output.write_bytes(binary)
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror}") from error
+    write(output, binary)
     charges = sum(op.code < 0 for function in metered.functions for op, _, _ in function.body)
     show.emit_line(f"{output}: {len(binary):,} bytes (from {len(code):,}), {charges:,} charges", show.GOOD)

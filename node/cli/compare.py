@@ -12,18 +12,19 @@ import click
 from evmc import Address, Gas
 from ewasm.costs import as_toml, read_costs
 from ewasm.ruleset import RULESETS, Ruleset, RulesetError
+from gas.meter import PARTICLES
 from gas.profile import SHARES, Profile
 from gas.report import Labels, amount
 from node.cli import show
+from node.cli.files import read_text, write
 from node.cli.fresh import fresh_call
 from node.cli.options import (
-    AddressParam,
+    ADDRESS,
     InputError,
     RulesetParam,
     call_data,
     comparing_options,
     input_options,
-    read_bytes,
 )
 from node.measure import Call, Executed, gas_required, profiled
 
@@ -45,7 +46,7 @@ class Measured:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @input_options
 @comparing_options
-@click.option("--address", type=AddressParam(), help="Address of the contract.  [default: the sender's first]")
+@click.option("--address", type=ADDRESS, help="Address of the contract.  [default: the sender's first]")
 @click.option(
     "--ruleset",
     "rulesets",
@@ -115,7 +116,7 @@ def _show(found: list[Measured]) -> None:
     names = [each.ruleset.name for each in found]
     columns = [names[0], *(column for name in names[1:] for column in (name, "change"))]
     show.emit_table("Rulesets", ["", *names], [["status", *(each.done.result.status.name for each in found)]])
-    used = [each.done.gas_used * 10_000 for each in found]
+    used = [each.done.gas_used * PARTICLES for each in found]
     show.emit_table("Gas", ["gas", *columns], [["used", *_cells(used)], *_required(found)])
     shares = [share for share in SHARES if any(share in each.profile.shares for each in found)]
     show.emit_table(
@@ -130,10 +131,8 @@ def _show(found: list[Measured]) -> None:
 
 
 def _required(found: list[Measured]) -> list[list[str]]:
-    values = [each.required for each in found]
-    if None in values:
-        return []
-    return [["required", *_cells([(value or 0) * 10_000 for value in values])]]
+    values = [each.required * PARTICLES for each in found if each.required is not None]
+    return [["required", *_cells(values)]] if len(values) == len(found) else []
 
 
 def _cells(values: list[int]) -> list[str]:
@@ -164,16 +163,10 @@ def import_(file: Path, output: Path, name: str | None, unit: int) -> None:
       ewasm gas import costs.json -o costs.toml
     """  # noqa: D301  # \b is click's
     try:
-        text = read_bytes(file).decode()
-        toml = as_toml(read_costs(text), name or output.stem, unit)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: not text in UTF-8") from error
+        toml = as_toml(read_costs(read_text(file)), name or output.stem, unit)
     except RulesetError as error:
         raise InputError(f"{file}: {error}") from error
     if output.suffix != ".toml" or output.stem in RULESETS:
         raise click.UsageError("--output must end in .toml, and have no name that a ruleset has already")
-    try:
-        output.write_text(toml, "utf-8")
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror or error}") from error
+    write(output, toml)
     show.emit_line(f"{output}: use it with --ruleset {output}")

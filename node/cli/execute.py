@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import click
 
-from evmc import U256, Address, Gas, Log, Message, Result, Status, TxContext
+from evmc import Address, Gas, Log, Message, Result, Status, TxContext
 from ewasm.artefacts import ArtefactStore, default_directory
 from ewasm.cache import CodeCache
 from ewasm.contract import Finding, has_preamble
@@ -23,30 +23,23 @@ from node import defaults
 from node.abi import Signature, decode_output, revert_reason
 from node.cli import show
 from node.cli.diff import diff_json, emit_diff
-from node.cli.options import AddressParam, InputError, call_data, input_options, message_options, read_code
-from node.host import NodeHost, create_address
+from node.cli.files import read_code
+from node.cli.fresh import fresh_call
+from node.cli.options import ADDRESS, InputError, MessageOptions, call_data, input_options, message_options
+from node.host import NodeHost, no_block_hash
 from node.statedir import Chain, StateError, opened
 from node.transaction import InvalidTransaction, Transaction, check_transaction, execute_transaction
-from state import EMPTY_CODE_HASH, Database, Diff, GenesisAccount, Journal, WorldState
+from state import EMPTY_CODE_HASH, Diff, Journal, WorldState
 from wasm.engine import Tracer, Value
 from wasm.errors import Trap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(MessageOptions):
     """The options that every execution has."""
 
-    value: U256
-    gas: Gas
-    sender: Address | None
-    engine: str
-    ruleset: Ruleset
-    debug: bool
-    cache: Path | None
-    no_cache: bool
     trace: Path | None
     diff: bool
-    as_json: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +66,7 @@ STATE_OPTION = click.option(
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @input_options
 @message_options
-@click.option("--address", type=AddressParam(), help="Address of the contract.  [default: the sender's first]")
+@click.option("--address", type=ADDRESS, help="Address of the contract.  [default: the sender's first]")
 def run(
     file: Path,
     arguments: tuple[str, ...],
@@ -93,15 +86,20 @@ def run(
     """  # noqa: D301  # \b is click's
     given = Options(**options)
     call_input, signature = call_data(data, sig, arguments)
-    world, message, block = placed(
-        read_code(file), call_input, given.ruleset, given.gas, given.value, given.sender, address
+    fresh = fresh_call(
+        file,
+        data=call_input,
+        address=address,
+        rulesets=(given.ruleset,),
+        gas=given.gas,
+        sender=given.sender,
+        value=given.value,
     )
     with _machine(given) as machine:
-        journal = Journal(world)
-        context = replace(block, origin=message.sender)
+        journal = Journal(fresh.world)
+        context = replace(fresh.block, origin=fresh.sender)
         contracts = system_contracts(given.ruleset)
-        host = NodeHost(journal, context, machine.vm, given.ruleset, contracts, lambda _number: None)
-        result = host.call(message)
+        result = NodeHost(journal, context, machine.vm, given.ruleset, contracts, no_block_hash).call(fresh.message)
         logs = journal.logs
         diff = journal.finish()
         outcome = Outcome(
@@ -109,34 +107,12 @@ def run(
             gas_used=given.gas - result.gas_left,
             logs=logs,
             diff=diff,
-            root=str(world.apply(diff).root),
+            root=str(fresh.world.apply(diff).root),
             contract=None,
             error=machine.error(result),
             note=_INIT_CODE if has_preamble(result.output) else None,
         )
     _finish(outcome, signature, given)
-
-
-def placed(
-    code: bytes,
-    call_input: bytes,
-    ruleset: Ruleset,
-    gas: Gas,
-    value: U256,
-    sender: Address | None,
-    address: Address | None,
-) -> tuple[WorldState, Message, TxContext]:
-    """Return a fresh state with code placed in it, the message that calls it, and the block it runs in."""
-    sender = sender or defaults.SENDER
-    contract = address or create_address(sender, 0)
-    if contract == sender:
-        raise click.UsageError("--address and --sender must differ")
-    if contract in system_contracts(ruleset):
-        raise click.UsageError(f"--address {contract} is a precompiled contract, whose code cannot be another")
-    accounts = {**defaults.genesis(sender), contract: GenesisAccount(nonce=1, code=code)}
-    world = WorldState.genesis(Database(), accounts)
-    message = Message(gas=gas, recipient=contract, code_address=contract, sender=sender, input=call_input, value=value)
-    return world, message, defaults.block(1, gas)
 
 
 @click.command()
@@ -156,7 +132,7 @@ def deploy(file: Path, folder: Path, **options: Any) -> None:
 
 
 @click.command()
-@click.argument("address", type=AddressParam())
+@click.argument("address", type=ADDRESS)
 @input_options
 @STATE_OPTION
 @click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")

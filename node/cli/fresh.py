@@ -11,7 +11,7 @@ import click
 from evmc import Address
 from ewasm.ruleset import Ruleset
 from ewasm.system import system_contracts
-from node.cli.options import read_code
+from node.cli.files import read_code
 from node.measure import Call, code_call
 
 

@@ -14,7 +14,7 @@ from node.cli.compare import compare, import_
 from node.cli.execute import STATE_OPTION
 from node.cli.fresh import fresh_call
 from node.cli.mined import tx
-from node.cli.options import AddressParam, InputError, call_data, input_options, measuring_options
+from node.cli.options import ADDRESS, InputError, call_data, input_options, measuring_options
 from node.cli.report import Options, report, report_options
 from node.cli.snapshot import snapshot
 from node.measure import Call
@@ -36,7 +36,7 @@ def gas() -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @input_options
 @measuring_options
-@click.option("--address", type=AddressParam(), help="Address of the contract.  [default: the sender's first]")
+@click.option("--address", type=ADDRESS, help="Address of the contract.  [default: the sender's first]")
 @report_options
 def run(
     file: Path,
@@ -67,7 +67,7 @@ def run(
 
 
 @gas.command("call")
-@click.argument("address", type=AddressParam())
+@click.argument("address", type=ADDRESS)
 @input_options
 @STATE_OPTION
 @measuring_options

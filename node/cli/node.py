@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 import click
 
 from node.cli.options import AmountParam, GasParam, engine_option
+from node.defaults import MNEMONIC
 from node.extras import needed_by
 from node.rpc.limits import Limits
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MNEMONIC: Final = "test test test test test test test test test test test junk"
 LIMITS: Final = {
     "body": "Bytes of a request.",
     "batch": "Requests in a batch.",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from evmc import U256, Address, Bytes32
-from ewasm.contract import has_preamble
+from evmc import U256, Address, Bytes32, Gas
 from ewasm.ruleset import RULESETS, Ruleset, RulesetError, find_ruleset
 from ewasm.vm import ENGINES
 from node import defaults
 from node.abi import AbiError, Signature, encode_call, parse_signature, shorten
-from wasm.errors import Malformed
-from wasm.text import assemble
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -23,12 +21,6 @@ else:
     _ParamType = click.ParamType
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_TEXT: Final = (".wat", ".wast")
-"""How files in text format are named."""
-
-MAX_FILE: Final = 8 << 20
-"""Bytes of a file that is read: thirty times the greatest contract, a gigabyte of memory to check."""
 
 
 class InputError(click.ClickException):
@@ -64,49 +56,32 @@ class UrlParam(_ParamType):
         return str(value)
 
 
-class AddressParam(_ParamType):
-    """An address in hex."""
+class FixedParam(_ParamType):
+    """A value of fixed width in hex, such as an address."""
 
-    name = "address"
+    def __init__(self, name: str, type_: type[Address | Bytes32], article: str = "a") -> None:
+        self.name = name
+        self._type = type_
+        self._article = article
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        """Parse the address."""
-        if isinstance(value, Address):
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address | Bytes32:
+        """Parse the value."""
+        if isinstance(value, self._type):
             return value
         try:
-            return Address.from_hex(value)
+            return self._type.from_hex(value)
         except ValueError:
-            self.fail(f"{value!r} is not an address: 40 hex digits are expected, with or without 0x", param, ctx)
+            self.fail(
+                f"{shorten(value)!r} is not {self._article} {self.name}: {2 * self._type.length} hex digits are"
+                " expected, with or without 0x",
+                param,
+                ctx,
+            )
 
 
-class RootParam(_ParamType):
-    """A state root in hex."""
-
-    name = "root"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bytes32:
-        """Parse the root."""
-        if isinstance(value, Bytes32):
-            return value
-        try:
-            return Bytes32.from_hex(value)
-        except ValueError:
-            self.fail(f"{shorten(value)!r} is not a root: 64 hex digits are expected, with or without 0x", param, ctx)
-
-
-class HashParam(_ParamType):
-    """The hash of a transaction in hex."""
-
-    name = "hash"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Bytes32:
-        """Parse the hash."""
-        if isinstance(value, Bytes32):
-            return value
-        try:
-            return Bytes32.from_hex(value)
-        except ValueError:
-            self.fail(f"{shorten(value)!r} is not a hash: 64 hex digits are expected, with or without 0x", param, ctx)
+ADDRESS: Final = FixedParam("address", Address, "an")
+ROOT: Final = FixedParam("root", Bytes32)
+HASH: Final = FixedParam("hash", Bytes32)
 
 
 class HexParam(_ParamType):
@@ -183,7 +158,22 @@ def input_options(function: F) -> F:
 
 value_option = click.option("--value", type=AmountParam(), default="0", show_default=True, help="Value to send.")
 gas_option = click.option("--gas", type=GasParam(), default="10000000", show_default=True, help="Gas limit.")
-sender_option = click.option("--sender", type=AddressParam(), help=f"Caller.  [default: {defaults.SENDER}]")
+sender_option = click.option("--sender", type=ADDRESS, help=f"Caller.  [default: {defaults.SENDER}]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageOptions:
+    """What the options say of a message, and of how it is run and shown."""
+
+    value: U256
+    gas: Gas
+    sender: Address | None
+    engine: str
+    ruleset: Ruleset
+    debug: bool
+    cache: Path | None
+    no_cache: bool
+    as_json: bool
 
 
 def message_options(function: F) -> F:
@@ -252,47 +242,3 @@ def call_data(data: bytes | None, sig: str | None, arguments: tuple[str, ...]) -
         return encode_call(signature, arguments), signature
     except AbiError as error:
         raise click.UsageError(str(error)) from error
-
-
-def read_bytes(path: Path, bound: int | None = None, kind: str = "contract") -> bytes:
-    """Read a file whole, be it a pipe; an `InputError` if that is not possible or it is longer than `MAX_FILE`."""
-    bound = MAX_FILE if bound is None else bound
-    try:
-        with path.open("rb") as file:
-            data = file.read(bound + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    if len(data) > bound:
-        raise InputError(f"{path}: more than {bound} bytes, which is no {kind}")
-    return data
-
-
-def read_code(path: Path) -> bytes:
-    """Read WebAssembly from a `.wasm`, `.wat` or `.hex` file; an `InputError` if it is none."""
-    data = read_bytes(path)
-    if has_preamble(data):
-        return data
-    if path.suffix in _TEXT:
-        try:
-            return assemble(data.decode())
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not text in UTF-8") from error
-        except Malformed as error:
-            raise InputError(f"{path}: not a module in text format: {error!s:.200}") from error
-    if data.lstrip().startswith((b"(module", b";;", b"(;")):
-        raise InputError(f"{path}: looks like WebAssembly in text format, whose files are named {' or '.join(_TEXT)}")
-    data = _from_hex(path, data)
-    if not has_preamble(data):
-        raise InputError(f"{path}: not WebAssembly, which begins with 00 61 73 6d; give a .wasm, .wat or .hex file")
-    return data
-
-
-def _from_hex(path: Path, data: bytes) -> bytes:
-    """Return the bytes that a file of hex digits means, or the data as it is if it is something else."""
-    text = data.strip()
-    try:
-        return bytes.fromhex(text.decode("ascii").removeprefix("0x"))
-    except ValueError as error:
-        if path.suffix == ".hex":
-            raise InputError(f"{path}: bad hex: {error}") from error
-        return data

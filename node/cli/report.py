@@ -11,9 +11,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from evmc import U256, Address, Gas, Status
+from evmc import Gas, Status
 from ewasm.cache import CodeCache
-from ewasm.ruleset import Ruleset
 from ewasm.vm import make_engine
 from gas.page import page
 from gas.profile import SHARES, Failure, Profile
@@ -21,7 +20,8 @@ from gas.report import Labels, amount, by_line, folded, speedscope
 from node.abi import revert_reason
 from node.cli import show
 from node.cli.execute import artefacts
-from node.cli.options import InputError
+from node.cli.files import write
+from node.cli.options import MessageOptions
 from node.measure import Executed, Measurable, document, gas_required, profiled
 from node.witness import MissingBlockHash
 from state import MissingEntry
@@ -35,18 +35,9 @@ ROWS: Final = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(MessageOptions):
     """The options that every measurement has."""
 
-    value: U256
-    gas: Gas
-    sender: Address | None
-    engine: str
-    ruleset: Ruleset
-    debug: bool
-    cache: Path | None
-    no_cache: bool
-    as_json: bool
     folded: Path | None
     speedscope: Path | None
     html: Path | None
@@ -140,10 +131,7 @@ def _write(path: Path, text: str) -> None:
     if path == STDOUT:
         click.echo(text, nl=False)
         return
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; name another file") from error
+    write(path, text, "name another file")
 
 
 # The report on the terminal

@@ -19,7 +19,8 @@ from ewasm.ruleset import Ruleset, RulesetError, find_ruleset
 from node.abi import revert_reason
 from node.chain import DERIVATION_PATH, Block, BlockReceipt, Genesis, UnusableChain, Wallet
 from node.cli import show
-from node.cli.options import InputError, read_bytes
+from node.cli.files import read_bytes
+from node.cli.options import InputError
 from node.rpc.access import Access
 from node.rpc.errors import RpcError
 from node.rpc.limits import Limits

@@ -11,7 +11,8 @@ import click
 from ewasm.ruleset import Ruleset
 from ewasm.vm import make_engine
 from node.cli import show
-from node.cli.options import InputError, engine_option, json_option, read_bytes, read_code, ruleset_option
+from node.cli.files import read_code, read_text, write
+from node.cli.options import InputError, engine_option, json_option, ruleset_option
 from node.snapshot import FILE, Difference, SnapshotError, compare, measure, parse, read_scripts, render
 
 
@@ -53,13 +54,13 @@ def snapshot(
     if is_check and is_diff:
         raise click.UsageError("give either --check or --diff, not both")
     try:
-        scripts = read_scripts(_text(calls))
+        scripts = read_scripts(read_text(calls))
         codes = {script.file: read_code(calls.parent / script.file) for script in scripts}
         measured = measure(scripts, codes, ruleset, make_engine(engine))
     except SnapshotError as error:
         raise InputError(f"{calls}: {error}") from error
     if not (is_check or is_diff):
-        _write(snap, render(measured))
+        write(snap, render(measured), "name another with --snap")
         if as_json:
             show.emit_json({"gas": dict(sorted(measured.items()))})
         else:
@@ -68,7 +69,7 @@ def snapshot(
     if not snap.exists():
         raise InputError(f"{snap}: there is no snapshot yet; without --check and --diff, one is written")
     try:
-        found = compare(parse(_text(snap)), measured)
+        found = compare(parse(read_text(snap)), measured)
     except SnapshotError as error:
         raise InputError(f"{snap}: {error}") from error
     allowed = tolerance if tolerance is not None else (0.0 if is_check else None)
@@ -93,19 +94,3 @@ def _document(found: Difference, exceeding: list[str]) -> dict[str, Any]:
         "changes": [{"name": change.name, "before": change.before, "after": change.after} for change in found.changes],
         "exceeding": exceeding,
     }
-
-
-def _text(path: Path) -> str:
-    """Read a file of text."""
-    try:
-        return read_bytes(path).decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not text in UTF-8") from error
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file."""
-    try:
-        path.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}; name another with --snap") from error

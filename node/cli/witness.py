@@ -16,19 +16,19 @@ from ewasm.ruleset import Ruleset
 from ewasm.vm import EwasmVM, make_engine
 from node import defaults
 from node.cli import show
-from node.cli.execute import artefacts, placed
+from node.cli.execute import artefacts
+from node.cli.files import read_bytes, write
+from node.cli.fresh import fresh_call
 from node.cli.options import (
-    AddressParam,
+    ADDRESS,
+    ROOT,
     InputError,
-    RootParam,
     RulesetParam,
     call_data,
     engine_option,
     gas_option,
     input_options,
     json_option,
-    read_bytes,
-    read_code,
     ruleset_option,
     sender_option,
     value_option,
@@ -55,7 +55,7 @@ _SHOWN: Final = 64
 @input_options
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--state", "folder", type=click.Path(file_okay=False, path_type=Path), help="Directory of the state.")
-@click.option("--address", type=AddressParam(), help="Address of FILE's contract.  [default: the sender's first]")
+@click.option("--address", type=ADDRESS, help="Address of FILE's contract.  [default: the sender's first]")
 @rpc_option
 @value_option
 @gas_option
@@ -102,12 +102,14 @@ def witness(
             raise InputError(
                 f"{target}: there is no such file; the address of a contract goes with --state, a block with --rpc"
             )
-        world, message, block = placed(read_code(Path(target)), call_input, ruleset, gas, value, sender, address)
-        made = record(world, block, [message], vm)
+        fresh = fresh_call(
+            Path(target), data=call_input, address=address, rulesets=(ruleset,), gas=gas, sender=sender, value=value
+        )
+        made = record(fresh.world, fresh.block, [fresh.message], vm)
     elif address is not None:
         raise click.UsageError("--address is for a FILE; with --state, TARGET is the address")
     else:
-        made = _call(folder, AddressParam().convert(target, None, None), call_input, vm, gas, value, sender)
+        made = _call(folder, Address(ADDRESS.convert(target, None, None)), call_input, vm, gas, value, sender)
     _write(made, output, [], as_json=as_json)
 
 
@@ -132,10 +134,7 @@ def _headers(url: str, made: Witness) -> list[tuple[str, str]]:
 def _write(made: Witness, output: Path, more: list[tuple[str, str]], *, as_json: bool) -> None:
     """Write a witness and show what is in it."""
     text = dump(made)
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"{output}: {error.strerror or error}") from error
+    write(output, text)
     if as_json:
         show.emit_json({"file": str(output), "bytes": len(text), **_summary(made)})
     else:
@@ -165,7 +164,7 @@ def _call(
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--root", type=RootParam(), help="State root before, as you know it.  [default: the file's own]")
+@click.option("--root", type=ROOT, help="State root before, as you know it.  [default: the file's own]")
 @click.option("--ruleset", type=RulesetParam(), help="Rules it was made with.  [default: those it names]")
 @engine_option
 @json_option

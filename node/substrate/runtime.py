@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from evmc import U256, VM, Address, Bytes32, Gas, Log, Precompiles, Status, TxContext
 from ewasm.ruleset import Ruleset
-from node.host import MAX_NONCE, BlockHash
+from node.host import MAX_NONCE, BlockHash, no_block_hash
 from node.service import Call, Outcome, run_message
 from node.substrate import validity
 from node.substrate.accounts import MAX_BALANCE, Accounts
@@ -115,7 +115,7 @@ class Runtime:
         signed: Signed,
         journal: Journal,
         block: TxContext,
-        block_hash: BlockHash = lambda _number: None,
+        block_hash: BlockHash = no_block_hash,
     ) -> Applied:
         """Apply an extrinsic that was checked and whose nonce is the next, and finish the journal.
 

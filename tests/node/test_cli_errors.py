@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fixtures import hostile
-from node.cli import execute, options
+from node.cli import execute, files
 from state import Table, lmdb
 from tests.helpers import FIXTURES, fixture_code
 from tests.node.commands import run, stored, unprivileged
@@ -239,7 +239,7 @@ def test_directories_where_files_belong(refused: Refused, tmp_path: Path, comman
 @pytest.mark.parametrize("command", READERS, ids=lambda command: command[0])
 def test_files_without_an_end(refused: Refused, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     """A device or pipe tells no size: reading stops anyway."""
-    monkeypatch.setattr(options, "MAX_FILE", 1_000)
+    monkeypatch.setattr(files, "MAX_FILE", 1_000)
     assert refused(command[0], "/dev/zero", *command[1:]) == "/dev/zero: more than 1000 bytes, which is no contract"
     assert "more than 1000 bytes" in refused(command[0], COUNTER, *command[1:])
 
