@@ -28,7 +28,7 @@ from node.chain.errors import (
 )
 from node.chain.events import Events
 from node.chain.fees import SUGGESTED_TIP
-from node.chain.genesis import BALANCE, Genesis
+from node.chain.genesis import Genesis
 from node.chain.identity import Identity
 from node.chain.overlay import Overlay
 from node.chain.pool import Pool, PoolContent, PoolLimits
@@ -37,6 +37,7 @@ from node.chain.settings import SETTINGS, Settings
 from node.chain.signed import ACCESS_LIST, DYNAMIC_FEE, LEGACY, Payload, SignedTransaction
 from node.chain.waiting import WaitingLog, put_waiting, rows_waiting, take_up
 from node.chain.wallet import Wallet
+from node.defaults import BALANCE
 from node.host import MAX_NONCE
 from state import (
     Account,

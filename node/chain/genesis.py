@@ -11,22 +11,20 @@ from typing import Any, Final, Self
 from evmc import U256, ZERO_ADDRESS, ZERO_BYTES32, Address, Bytes32, Gas
 from node.chain.block import Header
 from node.chain.errors import UnusableChain
+from node.defaults import BLOCK_GAS_LIMIT, CHAIN_ID
 from state import GenesisAccount
 
-CHAIN_ID: Final = 31_337
-GAS_LIMIT: Final = 30_000_000
 BASE_FEE: Final = 1_000_000_000
-BALANCE: Final = U256(10_000 * 10**18)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Genesis:
     """The first block and its accounts. `timestamp` is in Unix seconds, None for the clock's."""
 
-    chain_id: int = CHAIN_ID
+    chain_id: int = int(CHAIN_ID)
     accounts: Mapping[Address, GenesisAccount] = field(default_factory=dict)
     timestamp: int | None = None
-    gas_limit: Gas = GAS_LIMIT
+    gas_limit: Gas = BLOCK_GAS_LIMIT
     base_fee: int = BASE_FEE
     coinbase: Address = ZERO_ADDRESS
     extra_data: bytes = b""
@@ -42,10 +40,10 @@ class Genesis:
         config = _object("config", top.get("config", {}))
         alloc = _object("alloc", top.get("alloc", {}))
         return cls(
-            chain_id=_number("config.chainId", config.get("chainId", CHAIN_ID)),
+            chain_id=_number("config.chainId", config.get("chainId", int(CHAIN_ID))),
             accounts=dict(_account(name, entry) for name, entry in alloc.items()),
             timestamp=None if "timestamp" not in top else _number("timestamp", top["timestamp"]),
-            gas_limit=_number("gasLimit", top.get("gasLimit", GAS_LIMIT)),
+            gas_limit=_number("gasLimit", top.get("gasLimit", BLOCK_GAS_LIMIT)),
             base_fee=_number("baseFeePerGas", top.get("baseFeePerGas", BASE_FEE), bits=256),
             coinbase=Address(_bytes("coinbase", top.get("coinbase", str(ZERO_ADDRESS)), Address.length)),
             extra_data=_bytes("extraData", top.get("extraData", "0x")),

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from node.cli.options import AmountParam, GasParam, engine_option
-from node.defaults import MNEMONIC
+from node.defaults import BLOCK_GAS_LIMIT, CHAIN_ID, MNEMONIC
 from node.extras import needed_by
 from node.rpc.limits import Limits
 
@@ -60,7 +60,7 @@ def _limit_options(function: F) -> F:
 )
 @click.option("--mnemonic", default=MNEMONIC, help="Words that the keys are derived from.  [default: test test … junk]")
 @click.option(
-    "--chain-id", type=click.IntRange(1, 2**53 - 1), default=31_337, show_default=True, help="Id of the chain."
+    "--chain-id", type=click.IntRange(1, 2**53 - 1), default=int(CHAIN_ID), show_default=True, help="Id of the chain."
 )
 @click.option(
     "--port",
@@ -79,7 +79,9 @@ def _limit_options(function: F) -> F:
     "--block-time", type=click.FloatRange(0.01), help="Seconds between blocks, in place of one for each transaction."
 )
 @click.option("--no-mining", is_flag=True, help="Make blocks only when told to.")
-@click.option("--gas-limit", type=GasParam(), default="30000000", show_default=True, help="Gas limit of a block.")
+@click.option(
+    "--gas-limit", type=GasParam(), default=str(BLOCK_GAS_LIMIT), show_default=True, help="Gas limit of a block."
+)
 @click.option(
     "--base-fee", type=AmountParam(), default="1000000000", show_default=True, help="Base fee of the first block."
 )

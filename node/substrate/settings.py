@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from evmc import Gas
+from node.defaults import BLOCK_GAS_LIMIT, CHAIN_ID
 from node.substrate.apis import APIS
 from node.substrate.keys import SS58_PREFIX
 
@@ -43,8 +44,8 @@ class Settings:
     """
 
     name: str = "Development"
-    chain_id: int = 31_337
-    gas_limit: Gas = 30_000_000
+    chain_id: int = int(CHAIN_ID)
+    gas_limit: Gas = BLOCK_GAS_LIMIT
     min_gas_price: int = 1
     base_fee: int = 100_000
     byte_fee: int = 10
