@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ewasm.contract import has_preamble
 from node.cli.options import InputError
-from wasm.errors import Malformed
-from wasm.text import assemble
+from node.codefile import CodeFileError, code_in
 
 MAX_FILE: Final = 8 << 20
 """Bytes of a file that is read: thirty times the greatest contract, a gigabyte of memory to check."""
-
-_TEXT: Final = (".wat", ".wast")
-"""How files in text format are named."""
 
 
 def read_bytes(path: Path, bound: int | None = None, kind: str = "contract") -> bytes:
@@ -48,28 +43,7 @@ def write(path: Path, data: bytes | str, otherwise: str = "") -> None:
 
 def read_code(path: Path) -> bytes:
     """Read WebAssembly from a `.wasm`, `.wat` or `.hex` file; an `InputError` if it is none."""
-    data = read_bytes(path)
-    if has_preamble(data):
-        return data
-    if path.suffix in _TEXT:
-        try:
-            return assemble(read_text(path))
-        except Malformed as error:
-            raise InputError(f"{path}: not a module in text format: {error!s:.200}") from error
-    if data.lstrip().startswith((b"(module", b";;", b"(;")):
-        raise InputError(f"{path}: looks like WebAssembly in text format, whose files are named {' or '.join(_TEXT)}")
-    data = _from_hex(path, data)
-    if not has_preamble(data):
-        raise InputError(f"{path}: not WebAssembly, which begins with 00 61 73 6d; give a .wasm, .wat or .hex file")
-    return data
-
-
-def _from_hex(path: Path, data: bytes) -> bytes:
-    """Return the bytes that a file of hex digits means, or the data as it is if it is something else."""
-    text = data.strip()
     try:
-        return bytes.fromhex(text.decode("ascii").removeprefix("0x"))
-    except ValueError as error:
-        if path.suffix == ".hex":
-            raise InputError(f"{path}: bad hex: {error}") from error
-        return data
+        return code_in(path, read_bytes(path))
+    except CodeFileError as error:
+        raise InputError(str(error)) from error

@@ -19,6 +19,7 @@ from node.chain import Chain as Core
 from node.chain.block import BlockReceipt
 from node.chain.calls import explain
 from node.chain.errors import ExecutionFailed
+from node.codefile import code_in
 from node.testing.contract import Contract, Event, Receipt, event_of
 from node.testing.errors import failure
 from node.testing.interface import Entry, Interface, Source, address_of
@@ -103,10 +104,11 @@ class Chain:
         value: int = 0,
         gas: Gas | None = None,
     ) -> Contract:
-        """Create a contract from init code, given as bytes or a file, and return it.
+        """Create a contract from init code, given as bytes or a file (`.wasm`, `.wat`, `.hex`), and return it.
 
-        The name is for reports: without one the file's, without `_deploy`. Raise TransactionRefused for code that the
-        rules refuse, `CallFailed` where the creation fails, `AbiError` for an ABI that is none.
+        The name is for reports: without one the file's, without `_deploy`. Raise OSError or `CodeFileError` for a file
+        that cannot be read, TransactionRefused for code that the rules refuse, `CallFailed` where the creation fails,
+        `AbiError` for an ABI that is none.
         """
         interface = Interface.load(abi)
         if interface.takes_arguments:
@@ -117,7 +119,7 @@ class Chain:
         if not isinstance(code, bytes):
             path = Path(code)
             name = name or path.stem.removesuffix(INIT_SUFFIX)
-            code = path.read_bytes()
+            code = code_in(path, path.read_bytes())
         receipt = self.transact(None, code, sender=sender, value=value, gas=gas, interface=interface)
         assert receipt.contract is not None, "a creation has an address"
         return self.at(receipt.contract, interface, name=name)

@@ -114,15 +114,15 @@ class Function:
 class Contract:
     """A contract at an address; its ABI's functions are attributes.
 
-    A function whose name is an attribute already, and one of several of a name, is found as `contract["name"]` or
-    `contract["name(uint256)"]`.
+    A function whose name is an attribute already, and one of several of a name, is found as `contract["balance"]` or
+    `contract["balance(uint256)"]`. `label` is what the contract is called in reports.
     """
 
-    def __init__(self, chain: Chain, address: Address, interface: Interface, name: str) -> None:
+    def __init__(self, chain: Chain, address: Address, interface: Interface, label: str) -> None:
         self.chain = chain
         self.address = address
         self.interface = interface
-        self.name = name
+        self.label = label
 
     def __getattr__(self, name: str) -> Function:
         if name.startswith("__"):
@@ -130,7 +130,7 @@ class Contract:
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"the ABI of {self.name} has no function {name}") from None
+            raise AttributeError(f"the ABI of {self.label} has no function {name}") from None
 
     def __getitem__(self, name: str) -> Function:
         if "(" in name:
@@ -151,7 +151,7 @@ class Contract:
         return hash(self.address)
 
     def __repr__(self) -> str:
-        return f"<{self.name} at {self.address}>"
+        return f"<{self.label} at {self.address}>"
 
     @property
     def balance(self) -> U256:

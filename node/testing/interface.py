@@ -79,9 +79,16 @@ class Param:
 
 
 def address_of(value: Any) -> Address:
-    """Return the address that a value is or has; raise ValueError or TypeError if it is none."""
+    """Return the address that a value is or has; raise ValueError if it is none."""
     value = getattr(value, "address", value)
-    return Address.from_hex(value) if isinstance(value, str) else Address(bytes(value))
+    try:
+        if isinstance(value, str):
+            return Address.from_hex(value)
+        if isinstance(value, bytes | bytearray):
+            return Address(bytes(value))
+    except ValueError:
+        pass
+    raise ValueError(f"{value!r:.80} is no address: 40 hex digits, 20 bytes or a contract is expected")
 
 
 @cache

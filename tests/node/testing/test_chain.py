@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ewasm import Address, Status
 from ewasm.testing import AbiError, CallFailed, Chain, Contract, Reverted, TransactionRefused
+from node.codefile import CodeFileError
 from state import keccak256
 from tests.helpers import FIXTURES
 from tests.node.testing.reflect import ECHO, THROW, TRAP, function, placed
@@ -18,7 +21,8 @@ NOBODY = Address(bytes(20))
 
 def test_a_token_is_deployed_used_and_read(chain: Chain, token: Contract) -> None:
     alice, bob = chain.accounts[:2]
-    assert (token["name"](), token.decimals(), token.totalSupply()) == ("Fixture Token", 0, SUPPLY)
+    assert token.name() == token["name"]() == "Fixture Token"
+    assert (token.decimals(), token.totalSupply()) == (0, SUPPLY)
     receipt = token.transfer(bob, 3)
     assert (receipt.status, receipt.value, receipt.contract) == (Status.SUCCESS, True, None)
     (event,) = receipt.events
@@ -259,3 +263,18 @@ def test_a_ruleset_by_name_and_a_number_of_accounts() -> None:
     assert chain.key(chain.accounts[0]).hex().startswith("ac0974be")
     assert repr(chain) == "<chain 31337 at block 0>"
     chain.close()
+
+
+def test_code_is_read_in_every_form(chain: Chain, tmp_path: Path) -> None:
+    (tmp_path / "token.hex").write_text("0x" + DEPLOY.read_bytes().hex())
+    assert chain.deploy(tmp_path / "token.hex", ABI).totalSupply() == SUPPLY
+    assert chain.deploy(FIXTURES / "wat" / "empty.wat").label == "empty"
+    (tmp_path / "text.wasm").write_text("(module)")
+    with pytest.raises(CodeFileError, match=r"text\.wasm: looks like WebAssembly in text format"):
+        chain.deploy(tmp_path / "text.wasm")
+
+
+@pytest.mark.parametrize("nobody", ["alice", "0x12", b"short", 20, None])
+def test_what_is_no_address_is_said(chain: Chain, nobody: object) -> None:
+    with pytest.raises(ValueError, match="is no address: 40 hex digits, 20 bytes or a contract is expected"):
+        chain.balance(nobody)

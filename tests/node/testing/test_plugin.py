@@ -32,7 +32,7 @@ def test_first(chain, accounts, deploy):
 def test_second(chain, accounts, deploy):
     assert chain.block.number == 0
     token = deploy("erc20_deploy.wasm", "erc20.abi.json", name="second")
-    assert token.name == "second"
+    assert token.label == "second"
     assert token.balanceOf(accounts[1]) == 0
     token.transfer(accounts[1], 3)
 """
