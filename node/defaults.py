@@ -16,7 +16,10 @@ MNEMONIC: Final = "test test test test test test test test test test test junk"
 SENDER: Final = Address.from_hex("f39fd6e51aad88f6f4ce6ab8827279cfffb92266")
 """The first account of these words."""
 
-BALANCE: Final = U256(10_000 * 10**18)
+COIN: Final = 10**18
+"""The smallest units of a coin."""
+
+BALANCE: Final = U256(10_000 * COIN)
 GAS: Final = 10_000_000
 CHAIN_ID: Final = U256(31_337)
 BLOCK_GAS_LIMIT: Final = 30_000_000

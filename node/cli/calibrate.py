@@ -29,7 +29,7 @@ _WIDTH: Final = 24
 _DECADES: Final = 4
 
 
-@click.command()
+@click.command(short_help="Set what instructions take against their prices.")
 @click.option(
     "--engine",
     "engines",

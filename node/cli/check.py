@@ -18,7 +18,7 @@ from node.cli.options import json_option, ruleset_option
 from wasm.encode import encode
 
 
-@click.command()
+@click.command(short_help="Say whether the rules accept modules.")
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @ruleset_option
 @click.option("--debug", is_flag=True, help="Allow imports of the debug functions.")
@@ -58,7 +58,7 @@ def _as_json(path: Path, verdict: Verdict, ruleset: Ruleset) -> dict[str, Any]:
     }
 
 
-@click.command()
+@click.command(short_help="Write the metered module of FILE.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @ruleset_option

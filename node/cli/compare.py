@@ -42,7 +42,7 @@ class Measured:
     required: Gas | None
 
 
-@click.command()
+@click.command(short_help="Measure a call under several rulesets.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @input_options
 @comparing_options
@@ -144,7 +144,7 @@ def _cells(values: list[int]) -> list[str]:
     return cells
 
 
-@click.command("import")
+@click.command("import", short_help="Make a ruleset of a cost table by opcode.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="TOML to write.")
 @click.option("--name", help="Name of the ruleset.  [default: that of the output without its ending]")

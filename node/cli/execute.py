@@ -62,7 +62,7 @@ STATE_OPTION = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Run FILE as a contract in a fresh state.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @input_options
 @message_options
@@ -115,7 +115,7 @@ def run(
     _finish(outcome, signature, given)
 
 
-@click.command()
+@click.command(short_help="Create a contract, on a state that lasts.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @STATE_OPTION
 @message_options
@@ -131,7 +131,7 @@ def deploy(file: Path, folder: Path, **options: Any) -> None:
     _transact(folder, Options(**options), to=None, data=read_code(file), signature=None, dry_run=False)
 
 
-@click.command()
+@click.command(short_help="Call a contract, on a state that lasts.")
 @click.argument("address", type=ADDRESS)
 @input_options
 @STATE_OPTION

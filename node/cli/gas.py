@@ -32,7 +32,7 @@ def gas() -> None:
     """  # noqa: D301  # \b is click's
 
 
-@gas.command("run")
+@gas.command("run", short_help="Profile FILE, run in a fresh state.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @input_options
 @measuring_options
@@ -66,7 +66,7 @@ def run(
     report(call, given, file.stem, most=max(given.gas, defaults.BLOCK_GAS_LIMIT))
 
 
-@gas.command("call")
+@gas.command("call", short_help="Profile a call on a state that lasts.")
 @click.argument("address", type=ADDRESS)
 @input_options
 @STATE_OPTION

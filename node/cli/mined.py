@@ -22,7 +22,7 @@ from state import Database, Journal, JournalView, WorldState
 from state.witness import WitnessStore
 
 
-@click.command("tx")
+@click.command("tx", short_help="Profile a transaction that was mined.")
 @click.argument("transaction", metavar="HASH", type=HASH)
 @rpc_option
 @click.option(

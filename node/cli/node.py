@@ -51,7 +51,7 @@ def _limit_options(function: F) -> F:
     return function
 
 
-@click.command()
+@click.command(short_help="Run a development chain for tools of Ethereum.")
 @click.option(
     "--accounts", type=click.IntRange(0, 1000), default=10, show_default=True, help="Accounts with coins and keys."
 )

@@ -21,14 +21,12 @@ from node.chain import DERIVATION_PATH, Block, BlockReceipt, Genesis, UnusableCh
 from node.cli import show
 from node.cli.files import read_bytes
 from node.cli.options import InputError
+from node.defaults import COIN
 from node.rpc.access import Access
 from node.rpc.errors import RpcError
 from node.rpc.limits import Limits
 from node.rpc.node import Node, Options, run
 from state import GenesisAccount, StoreError
-
-COIN = 10**18
-_FREE = ("hera", "ssvm")
 
 
 def serve(options: Mapping[str, Any], given: set[str]) -> None:
@@ -93,14 +91,15 @@ def _wallet(mnemonic: str, accounts: int) -> Wallet:
 
 
 def _ruleset(name: str) -> Ruleset:
-    if name in _FREE:
+    try:
+        found = find_ruleset(name)
+    except RulesetError as error:
+        raise InputError(f"--ruleset: {error}") from error
+    if not found.metered:
         raise click.UsageError(
             f"--ruleset {name} cannot be used here: its instructions are free, a call could run forever"
         )
-    try:
-        return find_ruleset(name)
-    except RulesetError as error:
-        raise InputError(f"--ruleset: {error}") from error
+    return found
 
 
 def _genesis(options: Mapping[str, Any], wallet: Wallet) -> Genesis:

@@ -16,7 +16,7 @@ from node.cli.options import InputError, engine_option, json_option, ruleset_opt
 from node.snapshot import FILE, Difference, SnapshotError, compare, measure, parse, read_scripts, render
 
 
-@click.command()
+@click.command(short_help="Write or compare what a list of calls uses.")
 @click.argument("calls", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--snap",

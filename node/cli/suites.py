@@ -43,7 +43,7 @@ def _end(counts: Counter[str], results: list[dict[str, Any]], summary: str, *, a
     sys.exit(1 if counts["failed"] else 0)
 
 
-@click.command()
+@click.command(short_help="Run Ethereum-style state tests.")
 @_PATHS
 @click.option(
     "--ruleset", type=RulesetParam(), default="hera", show_default=True, help="Rules that the tests were filled with."
@@ -78,7 +78,7 @@ def statetest(paths: tuple[Path, ...], ruleset: Ruleset, engine: str, as_json: b
     _end(counts, results, f"{counts['passed']} passed, {counts['failed']} failed", as_json=as_json)
 
 
-@click.command()
+@click.command(short_help="Run WebAssembly test scripts.")
 @_PATHS
 @engine_option
 @json_option

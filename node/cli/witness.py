@@ -50,7 +50,7 @@ _SHOWN: Final = 64
 """Bytes of an output that are shown."""
 
 
-@click.command()
+@click.command(short_help="Write an execution down with all it reads.")
 @click.argument("target")
 @input_options
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
@@ -162,7 +162,7 @@ def _call(
         raise InputError(str(error)) from error
 
 
-@click.command()
+@click.command(short_help="Check a witness by nothing but itself.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--root", type=ROOT, help="State root before, as you know it.  [default: the file's own]")
 @click.option("--ruleset", type=RulesetParam(), help="Rules it was made with.  [default: those it names]")

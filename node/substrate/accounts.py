@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from evmc import Address, Bytes32
+from node.defaults import BALANCE
 from node.substrate.keys import Scheme, keypair
 from state import GenesisAccount, Journal, StateView, WorldState, keccak256
 
@@ -19,8 +20,7 @@ HOME: Final = Address(keccak256(b"modlpy/ewasm")[12:])
 """The account whose slots are the account side; its nonce is 1, so that it counts as there."""
 
 MAX_BALANCE: Final = (1 << 128) - 1
-COIN: Final = 10**18
-PREFUNDED: Final = 10_000 * COIN
+PREFUNDED: Final = int(BALANCE)
 """What each development account begins with."""
 
 _NAMES: Final = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie")

@@ -57,6 +57,13 @@ def test_without_a_command() -> None:
     assert "Usage: ewasm [OPTIONS] COMMAND [ARGS]..." in done.stderr.replace("cli", "ewasm")
 
 
+@pytest.mark.parametrize("group", [(), ("gas",), ("state",)])
+def test_a_list_of_commands_has_whole_sentences(group: tuple[str, ...]) -> None:
+    _, _, commands = run(*group, "--help").stdout.partition("Commands:\n")
+    assert len(commands.splitlines()) > 3
+    assert all(line.endswith(".") and not line.endswith("...") for line in commands.splitlines())
+
+
 @pytest.mark.parametrize("group", ["gas", "state"])
 def test_a_group_without_a_command(group: str) -> None:
     done = run(group)

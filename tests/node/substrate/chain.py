@@ -10,7 +10,8 @@ from evmc import Address, TxContext
 from ewasm.ruleset import EWASM, Ruleset
 from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
-from node.substrate.accounts import COIN, HOME, Accounts, Native, genesis_account
+from node.defaults import COIN
+from node.substrate.accounts import HOME, Accounts, Native, genesis_account
 from node.substrate.extrinsic import Surroundings, sign
 from node.substrate.keys import Keypair, h160, keypair
 from node.substrate.pallets import EVENTS, PALLETS

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from evmc import U256, Address
 from node.chain import Chain, Genesis
+from node.defaults import COIN
 from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import RpcError
 from node.rpc.execution import Executions
 from node.rpc.limits import Limits
 from node.service import Service
 from node.substrate import types as t
-from node.substrate.accounts import COIN, HOME, Native, genesis_account
+from node.substrate.accounts import HOME, Native, genesis_account
 from node.substrate.apis import METHODS
 from node.substrate.blocks import time_extrinsic
 from node.substrate.extrinsic import Extrinsic, sign

@@ -11,9 +11,10 @@ from eth_abi.abi import encode as abi_encode
 from evmc import MAX_DEPTH, U256, ZERO_BYTES32, Address, Status
 from ewasm.ruleset import EWASM
 from fixtures.deploy import init_code
+from node.defaults import COIN
 from node.host import create2_address, create_address
 from node.substrate import validity
-from node.substrate.accounts import COIN, MAX_BALANCE, Accounts, Native
+from node.substrate.accounts import MAX_BALANCE, Accounts, Native
 from node.substrate.extrinsic import sign, unsigned
 from node.substrate.keys import keypair
 from node.substrate.pallets import ERROR_NAMES
