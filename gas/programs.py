@@ -38,8 +38,10 @@ INPUT: Final = b"".join(
 """What a program finds in its call data behind the number of iterations: see `_LOCALS`."""
 
 _CELL: Final = 64
+"""Where in memory a cell is that holds its own address."""
+
 _INPUT: Final = 256
-# A cell of memory that holds its own address, and where the input goes.
+"""Where the input goes."""
 
 # Locals and where in memory they are read from: small and large operands, a generator's constants, zero and one.
 _LOCALS: Final = (
@@ -48,10 +50,10 @@ _LOCALS: Final = (
     ("zero", "i32", _INPUT + 68),
     ("one", "i32", _INPUT + 72),
 )
-_TIMES: Final = 4
-_PLACE: Final = 8 * _TIMES
 # Stores wait for nothing: one alone would be hidden behind the value carried along. No two go to the same place, as
 # a compiler would leave out the first.
+_TIMES: Final = 4
+_PLACE: Final = 8 * _TIMES
 
 _LOOP: Final = Counter(("loop", "local.get", "local.set", "local.get", "i32.const", "i32.sub", "local.tee", "br_if"))
 _MAX_PAGES: Final = 128

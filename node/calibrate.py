@@ -40,7 +40,7 @@ FLOOR: Final = 0.02
 
 GAS: Final = 1 << 48
 _WEIGHT: Final = 4
-# Programs with a large memory spend most of their time on making it.
+"""Share of the time of a program with a large memory: it spends most of it on making the memory."""
 
 _CONTRACT, _CALLEE = (Address.from_int(number) for number in (0xC0DE, 0xCA11))
 _KEY: Final = Bytes32.from_int(1)

@@ -38,15 +38,20 @@ def check_form(tx: SignedTransaction, chain_id: int, gas_limit: Gas, ruleset: Ru
     check_size(tx.raw)
     if tx.chain_id is not None and tx.chain_id != chain_id:
         raise WrongChainId(f"invalid chain id for signer: have {tx.chain_id} want {chain_id}")
-    if tx.max_tip > tx.max_fee:
-        raise TipAboveFee(
-            f"max priority fee per gas higher than max fee per gas: address {tx.sender}, "
-            f"maxPriorityFeePerGas: {tx.max_tip}, maxFeePerGas: {tx.max_fee}"
-        )
+    check_tip(tx.max_fee, tx.max_tip, tx.sender)
     if tx.gas_limit > gas_limit:
         raise ExceedsBlockGasLimit(f"exceeds block gas limit: transaction has {tx.gas_limit}, a block {gas_limit}")
     check_init_code(tx.data if tx.to is None else b"", ruleset)
     check_intrinsic(tx, tx.gas_limit, ruleset)
+
+
+def check_tip(fee: int, tip: int, sender: object) -> None:
+    """Raise TipAboveFee if the highest tip is above the highest fee."""
+    if tip > fee:
+        raise TipAboveFee(
+            f"max priority fee per gas higher than max fee per gas: address {sender}, "
+            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {fee}"
+        )
 
 
 def check_init_code(code: bytes, ruleset: Ruleset) -> None:

@@ -12,10 +12,10 @@ from ewasm.contract import Finding
 from ewasm.threads import with_room
 from ewasm.vm import EwasmVM, Reason
 from node.abi import revert_reason
-from node.chain.admission import check_fee, check_funds, check_init_code, check_intrinsic
+from node.chain.admission import check_fee, check_funds, check_init_code, check_intrinsic, check_tip
 from node.chain.block import Header
 from node.chain.building import Machine, executable
-from node.chain.errors import ExecutionFailed, TipAboveFee, TransactionRefused
+from node.chain.errors import ExecutionFailed, TransactionRefused
 from node.chain.signed import Payload
 from node.estimate import least_limit
 from node.host import BlockHash, create_address
@@ -224,11 +224,7 @@ def _prices(call: Call, header: Header) -> tuple[int, int]:
         return call.gas_price, call.gas_price
     tip = call.max_tip or 0
     fee = (header.base_fee + tip if tip else 0) if call.max_fee is None else call.max_fee
-    if tip > fee:
-        raise TipAboveFee(
-            f"max priority fee per gas higher than max fee per gas: address {call.origin}, "
-            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {fee}"
-        )
+    check_tip(fee, tip, call.origin)
     return fee, tip
 
 
