@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from bisect import insort
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeAlias, cast
 
@@ -304,7 +304,10 @@ class Trie:
 
 @contextmanager
 def _without_collector(number: int) -> Iterator[None]:
-    """Keep Python's collector of cycles from running while many nodes are made, none of which is in a cycle."""
+    """Keep Python's collector of cycles from looking at many nodes while they are made: none is in a cycle.
+
+    Nor does it afterwards: frozen and released at once, they count as old. What others have frozen stays so.
+    """
     if number < _MANY or not gc.isenabled():
         yield
         return
@@ -312,17 +315,21 @@ def _without_collector(number: int) -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
         gc.enable()
 
 
-def _by_nibble(changes: list[_Change], depth: int) -> Iterable[tuple[int, list[_Change]]]:
-    """Return the changes, in the order of their paths, by the nibble at `depth`."""
-    if len(changes) == 1:
-        return ((_NIBBLE[changes[0][0][depth]], changes),)
-    groups: dict[str, list[_Change]] = {}
-    for change in changes:
-        groups.setdefault(change[0][depth], []).append(change)
-    return ((_NIBBLE[digit], group) for digit, group in groups.items())
+def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_Change]]]:
+    """Yield the changes, which are in the order of their paths, by the nibble at `depth`."""
+    start, digit = 0, changes[0][0][depth] if changes else ""
+    for stop, (path, _) in enumerate(changes):
+        if path[depth] != digit:
+            yield _NIBBLE[digit], changes[start:stop]
+            start, digit = stop, path[depth]
+    if changes:
+        yield _NIBBLE[digit], changes[start:]
 
 
 def _fork(left: str, right: str, start: int) -> int:
