@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from evmc import U256, Bytes32
-from state.codec import CodecError, decode_scalar, decode_strings, encode, scalar
+from state.codec import CodecError, decode_scalar, decode_strings, encode_list, encode_string, scalar
 from state.hash import EMPTY_CODE_HASH
 from state.trie import EMPTY_ROOT
 
@@ -27,7 +27,8 @@ class Account:
 
     def encode(self) -> bytes:
         """Return the account's RLP."""
-        return encode([scalar(self.nonce), scalar(self.balance), self.storage_root, self.code_hash])
+        items = scalar(self.nonce), scalar(self.balance), self.storage_root, self.code_hash
+        return encode_list(b"".join(map(encode_string, items)))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:

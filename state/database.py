@@ -55,7 +55,7 @@ def node_key(prefix: bytes, path: str, digest: bytes) -> bytes:
     The hash alone would do. The path before it has the nodes of a neighbourhood stored side by side, so that a change
     of an account touches one or two pages of a database on disk and not one for every node.
     """
-    return b"%b%b\0%b" % (prefix, path[:_LONGEST_PATH].encode(), digest)
+    return b"".join((prefix, path[:_LONGEST_PATH].encode(), b"\0", digest))
 
 
 class Database:

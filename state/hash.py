@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from eth_hash import auto
-from eth_hash.main import Keccak256
+from eth_hash.utils import auto_choose_backend
 
 from evmc import Bytes32
 
 
-def _chosen() -> Keccak256:
-    """Return eth-hash with the backend that the environment names, else the fastest that is installed.
+def _chosen() -> Callable[[bytes], bytes]:
+    """Return the hash of eth-hash's backend that the environment names, else the fastest that is installed.
 
     eth-hash itself would try pycryptodome before `sha3`, which is several times faster on short input and comes with
     the extra `fast`.
@@ -24,12 +24,12 @@ def _chosen() -> Keccak256:
         except ImportError:
             pass
         else:
-            return Keccak256(backend)
-    return auto.keccak
+            return backend.keccak256
+    return auto_choose_backend().keccak256
 
 
 keccak = _chosen()
-"""Keccak-256 as plain bytes, for the many hashes of a trie."""
+"""Keccak-256 as plain bytes, without what eth-hash has around it: a trie hashes much."""
 
 
 def keccak256(data: bytes) -> Bytes32:
@@ -37,7 +37,7 @@ def keccak256(data: bytes) -> Bytes32:
     return Bytes32(keccak(data))
 
 
-_REMEMBERED: Final = 16_384
+_REMEMBERED: Final = 1 << 16
 
 
 @lru_cache(_REMEMBERED)

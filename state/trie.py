@@ -11,7 +11,6 @@ import gc
 from bisect import insort
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import groupby
 from typing import Final, TypeAlias, cast
 
 from evmc import Bytes32
@@ -44,7 +43,8 @@ _Change: TypeAlias = tuple[str, bytes]
 
 _MANY: Final = 1_000
 _NO_CHILDREN: Final = (NOTHING,) * 16
-_NIBBLE: Final = {digit: number for number, digit in enumerate("0123456789abcdef")}
+_DIGITS: Final = "0123456789abcdef"
+_NIBBLE: Final = {digit: number for number, digit in enumerate(_DIGITS)}
 
 
 class Trie:
@@ -55,7 +55,7 @@ class Trie:
     leaves the trie as it was. Nothing is written before `commit`. `prefix` tells tries apart that share a store.
     """
 
-    __slots__ = ("_changes", "_database", "_fresh", "_prefix", "_root")
+    __slots__ = ("_changes", "_database", "_fresh", "_made", "_prefix", "_root")
 
     def __init__(self, database: Database, root: Bytes32 = EMPTY_ROOT, prefix: bytes = b"") -> None:
         self._database = database
@@ -64,6 +64,8 @@ class Trie:
         self._changes: dict[bytes, bytes] = {}
         self._fresh: dict[bytes, tuple[Node, bytes]] = {}
         """New nodes and their encodings, by where they will be stored: equal nodes may stand in several places."""
+        self._made: dict[bytes, tuple[Node, bytes]] = {}
+        """The same while `root` makes them: nobody has to look for them there."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the key's value, None if it has none."""
@@ -116,14 +118,16 @@ class Trie:
     def root(self) -> Bytes32:
         """Return the hash of the root node."""
         if self._changes:
-            changes = sorted((key.hex(), value) for key, value in self._changes.items())
-            with _without_collector(len(changes)):
+            self._made = {}
+            with _without_collector(len(self._changes)):
+                changes = sorted(zip(map(bytes.hex, self._changes), self._changes.values(), strict=True))
                 top = self._changed(self._top(), changes, 0)
             if top is None:
                 self._root = EMPTY_ROOT
             elif not isinstance(top, bytes):
                 self._root = Bytes32(self._hash(top, encode_node(top), ""))
-            self._changes = {}
+            self._fresh.update(self._made)
+            self._changes, self._made = {}, {}
         return self._root
 
     def commit(self) -> Bytes32:
@@ -136,12 +140,12 @@ class Trie:
 
     def commit_to(self, changes: Draft) -> Bytes32:
         """Add the nodes that are new since the last commit to changes that are to be written; return the root."""
-        root = self.root()
-        if self._fresh:
-            with _without_collector(len(self._fresh)):
+        with _without_collector(len(self._changes) + len(self._fresh)):
+            root = self.root()
+            if self._fresh:
                 changes[Table.NODES].update({key: encoded for key, (_, encoded) in self._fresh.items()})
                 self._database.keep(self._fresh)
-            self._fresh = {}
+                self._fresh = {}
         return root
 
     def items(
@@ -194,7 +198,7 @@ class Trie:
     def _hash(self, node: Node, encoded: bytes, path: str) -> bytes:
         """Return the hash of a new node, which is remembered for `commit`."""
         digest = keccak(encoded)
-        self._fresh[node_key(self._prefix, path, digest)] = node, encoded
+        self._made[node_key(self._prefix, path, digest)] = node, encoded
         return digest
 
     def _sealed(self, child: _Child, path: str) -> Reference:
@@ -251,33 +255,40 @@ class Trie:
         children: list[_Child] = [*_NO_CHILDREN]
         rest = path[fork + 1 :]
         children[_NIBBLE[path[fork]]] = Extension(rest, node.child) if rest else node.child
-        branch = self._changed_branch(children, b"", changes, fork)
+        branch = self._changed_branch(children, b"", changes, fork, [_NIBBLE[path[fork]]])
         return self._extended(before, path[depth:fork], branch)
 
     def _changed_branch(
-        self, before: Sequence[_Child], value: bytes, changes: list[_Change], depth: int
+        self,
+        before: Sequence[_Child],
+        value: bytes,
+        changes: list[_Change],
+        depth: int,
+        loose: Sequence[int] = (),
     ) -> Node | None:
+        """Return what a branch with these children and this value becomes; those that are not sealed are `loose`."""
         path = changes[0][0][:depth]
         children = [*before]
         if len(changes[0][0]) == depth:
             value = changes[0][1]
             changes = changes[1:]
-        loose = [] if before is _NO_CHILDREN else [n for n, child in enumerate(before) if not isinstance(child, bytes)]
-        for digit, group in groupby(changes, key=lambda change: change[0][depth]):
-            index = _NIBBLE[digit]
-            child = self._changed(children[index], list(group), depth + 1)
-            children[index] = NOTHING if child is None else child
-            if not isinstance(children[index], bytes):
+        loose = [*loose]
+        for index, group in _by_nibble(changes, depth):
+            child = self._changed(children[index], group, depth + 1)
+            if child is None:
+                children[index] = NOTHING
+            elif child is not children[index]:
+                children[index] = child
                 loose.append(index)
         count = 16 - children.count(NOTHING)
         if count + bool(value) > 1:
             for index in loose:
-                children[index] = self._sealed(children[index], f"{path}{index:x}")
+                children[index] = self._sealed(children[index], path + _DIGITS[index])
             return Branch(tuple(cast("list[Reference]", children)), value)
         if not count:
             return Leaf("", value) if value else None
         index, only = next((index, child) for index, child in enumerate(children) if child != NOTHING)
-        return self._extended(path, f"{index:x}", only)
+        return self._extended(path, _DIGITS[index], only)
 
     def _extended(self, before: str, path: str, child: _Child) -> Node | None:
         """Return the node at `before` that leads by `path` to what `child` holds."""
@@ -293,7 +304,10 @@ class Trie:
 
 @contextmanager
 def _without_collector(number: int) -> Iterator[None]:
-    """Keep Python's collector of cycles from running while many nodes are made, none of which is in a cycle."""
+    """Keep Python's collector of cycles from looking at many nodes while they are made: none is in a cycle.
+
+    Nor does it afterwards: frozen and released at once, they count as old. What others have frozen stays so.
+    """
     if number < _MANY or not gc.isenabled():
         yield
         return
@@ -301,7 +315,21 @@ def _without_collector(number: int) -> Iterator[None]:
     try:
         yield
     finally:
+        if not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
         gc.enable()
+
+
+def _by_nibble(changes: list[_Change], depth: int) -> Iterator[tuple[int, list[_Change]]]:
+    """Yield the changes, which are in the order of their paths, by the nibble at `depth`."""
+    start, digit = 0, changes[0][0][depth] if changes else ""
+    for stop, (path, _) in enumerate(changes):
+        if path[depth] != digit:
+            yield _NIBBLE[digit], changes[start:stop]
+            start, digit = stop, path[depth]
+    if changes:
+        yield _NIBBLE[digit], changes[start:]
 
 
 def _fork(left: str, right: str, start: int) -> int:
