@@ -91,12 +91,15 @@ class Face:
         era = extrinsic.signed.era if extrinsic.signed else t.IMMORTAL
         signed = self.runtime.check(extrinsic, accounts, self.surroundings(era, number))
         entry = Entry(extrinsic, signed, extrinsic.hash)
-        next_nonce = accounts.get(signed.account).nonce
-        self.pool.add(entry, next_nonce)
-        ready = self.pool.next_nonce(signed.account, next_nonce) > signed.nonce
-        self.pool.tell(entry.hash, "ready" if ready else "future")
-        if ready and self.chain.automine:
-            self.chain.mine()
+        with self.chain.alone():  # else a block in between could have the one before, or this one
+            next_nonce = Accounts(Journal(self.chain.state())).get(signed.account).nonce
+            if signed.nonce < next_nonce:
+                raise validity.invalid(validity.STALE)
+            self.pool.add(entry, next_nonce)
+            ready = self.pool.next_nonce(signed.account, next_nonce) > signed.nonce
+            self.pool.tell(entry.hash, "ready" if ready else "future")
+            if ready and self.chain.automine:
+                self.chain.mine()
         return entry.hash
 
     # Making blocks
