@@ -60,7 +60,7 @@ class Size:
 
 
 QUICK: Final = Size(workers=(0, 1), rounds=1, executions=64, alone=4, few=5, many=25, transfers=12, block=12)
-WHOLE: Final = Size(workers=(0, 1, 2), rounds=9, executions=2_000, alone=50, few=20, many=200, transfers=600, block=180)
+WHOLE: Final = Size(workers=(0, 1, 2), rounds=9, executions=1_000, alone=50, few=20, many=200, transfers=600, block=180)
 
 
 def table(*, quick: bool, node_modules: str | None = None) -> str:
@@ -194,7 +194,10 @@ def executions(size: Size) -> Table:
             add(f"complete, HTTP, {count}", server, HTTP, on_demand=False)
             if not count:
                 add("on demand, WebSocket, 0", server, WEB_SOCKET, on_demand=True)
-        samples = in_turn(variants, size.rounds)
+        for name, measure in variants.items():
+            measure()  # to be warm
+            waits[name].clear()
+        samples = in_turn(variants, size.rounds, warm=False)
     first = next(iter(variants))
     for name in variants:
         cuts = statistics.quantiles(waits[name], n=100, method="inclusive")

@@ -21,6 +21,9 @@ FINALITY: Final = 0.3
 """Seconds after which a block is told to be final. Told at once, a client would drop the news of the block itself."""
 
 
+_HEADS: Final = ("chain_newHead", "chain_finalizedHead")
+
+
 class Later:
     """Does things after a while, in order, on one thread of its own."""
 
@@ -170,7 +173,8 @@ class Subscriptions:
         """Tell of a new block."""
         with self._lock:
             subscriptions = list(self._subscriptions.items())
-        head = json.dumps(header_document(self._face, number))
+        told = any(each.kind in _HEADS for _, each in subscriptions)
+        head = json.dumps(header_document(self._face, number)) if told else ""
         values: dict[bytes, bytes | None] = {}
         for identifier, each in subscriptions:
             match each.kind:
