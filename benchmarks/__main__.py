@@ -22,6 +22,7 @@ SUBJECTS = {
     "preparing": "how fast code is decoded, validated and metered",
     "hostile": "modules made to be slow",
     "interpreter": "the interpreter against pywasm",
+    "profiling": "what a profile costs",
     "resident": "memory over 10,000 contracts",
     "state": "trie, commits, reads and memory of a state on disk",
     "node": "the node, against eth-tester and Anvil",
