@@ -22,9 +22,11 @@ SUBJECTS = {
     "preparing": "how fast code is decoded, validated and metered",
     "hostile": "modules made to be slow",
     "interpreter": "the interpreter against pywasm",
+    "profiling": "what a profile costs",
     "resident": "memory over 10,000 contracts",
     "state": "trie, commits, reads and memory of a state on disk",
     "node": "the node, against eth-tester and Anvil",
+    "pallet": "executions for a pallet, on-demand state, extrinsics of @polkadot/api",
     "interruption": "what it costs that a run can be stopped",
 }
 
@@ -65,6 +67,11 @@ def main() -> int:
         metavar="PATH",
         help="Anvil's program (default: of the npm package @foundry-rs/anvil in EWASM_NODE_MODULES, or on the path)",
     )
+    parser.add_argument(
+        "--node-modules",
+        metavar="DIR",
+        help="a directory of npm packages with @polkadot/api (default: EWASM_NODE_MODULES)",
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.subjects) - set(SUBJECTS)
     if unknown:
@@ -76,6 +83,8 @@ def main() -> int:
         options = {"evm_python": arguments.evm_python} if name in ("erc20", "node") else {}
         if name == "node":
             options["anvil_path"] = arguments.anvil
+        if name == "pallet":
+            options["node_modules"] = arguments.node_modules
         text = str(import_module(f"benchmarks.{name}").table(quick=arguments.quick, **options))
         missed += text.count("**missed**")
         print(text, flush=True)

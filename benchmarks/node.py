@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.code import FIXTURES, fixture
+from benchmarks.connections import Stalled
 from benchmarks.erc20 import Evm
 from benchmarks.nodes import (
     ALICE,
@@ -19,7 +20,6 @@ from benchmarks.nodes import (
     WALLET,
     Sender,
     Server,
-    Stalled,
     anvil,
     anvil_version,
     balance_slot,

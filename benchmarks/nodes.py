@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import selectors
 import shutil
 import signal
 import socket
@@ -20,29 +19,22 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from benchmarks.code import fixture
+from benchmarks.connections import HOST, HTTP, PATIENCE, Stalled, flood
 from benchmarks.evm import init_code
 from evmc import U256, Address, Bytes32
 from node.chain import Wallet
 from node.chain.signed import Payload
 from state import keccak256
 
-HOST: Final = "127.0.0.1"
 CHAIN_ID: Final = 31_337
 GAS: Final = 130_000
 """The gas limit of a transfer: 200 of them are within a block of 30 million."""
 
 PRICE, TIP = U256(10**11), U256(10**9)
-PATIENCE: Final = 60.0
-"""Seconds until a node that does not get on is given up."""
-
 WALLET: Final = Wallet.from_mnemonic()
 ALICE: Final = WALLET.addresses[0]
 RICH: Final = Bytes32.from_int(1 << 120)
 RECIPIENTS: Final = tuple(Address(keccak256(b"%d" % number)[:20]) for number in range(100))
-
-
-class Stalled(Exception):
-    """A node that does not get on."""
 
 
 # Transactions
@@ -110,7 +102,7 @@ class Server:
     def __init__(self, command: Sequence[str], *, kind: str) -> None:
         self.kind = kind
         self.sender = Sender()
-        self.port = _free_port()
+        self.port = free_port()
         start = time.perf_counter()
         self.process = subprocess.Popen([*command, "--port", str(self.port)], stdout=subprocess.DEVNULL)
         self._connection = self._connected(start)
@@ -197,7 +189,7 @@ def _result(answer: Mapping[str, Any]) -> Any:
     return answer["result"]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind((HOST, 0))
         return int(free.getsockname()[1])
@@ -259,6 +251,22 @@ def batches(server: Server, number: int, size: int) -> Callable[[], float]:
     return measure
 
 
+def one_by_one(server: Server, number: int) -> Callable[[], float]:
+    """Return what sends signed transfers, each when the last is taken; it tells the seconds of one."""
+
+    def measure() -> float:
+        raw = [_hex(each) for each in server.sender.transfers(number)]
+        start = time.perf_counter()
+        hashes = [server.ask("eth_sendRawTransaction", each) for each in raw]
+        receipt = server.receipt(hashes[-1])
+        seconds = time.perf_counter() - start
+        if receipt["status"] != "0x1":
+            raise SystemExit(f"a transfer failed at {server.kind}")
+        return seconds / number
+
+    return measure
+
+
 def one_block(server: Server, number: int) -> Callable[[], float]:
     """Return what sends signed transfers in one batch and has a block made of them; it tells the seconds of one."""
 
@@ -281,52 +289,4 @@ def many_calls(server: Server, number: int, connections: int) -> Callable[[], fl
     """Return what asks for a balance over many connections at once; it tells the seconds of one call."""
     call = {"to": str(server.sender.token), "data": _hex(balance_of(ALICE))}
     body = json.dumps(request("eth_call", call, "latest")).encode()
-    head = f"POST / HTTP/1.1\r\nHost: {HOST}:{server.port}\r\nContent-Type: application/json\r\n"
-    message = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    return lambda: _flood(server.port, message, number, connections) / number
-
-
-def _flood(port: int, message: bytes, number: int, connections: int) -> float:
-    """Send a message so many times, one at a time on each connection; return the seconds until all is answered."""
-    sockets = [socket.create_connection((HOST, port)) for _ in range(connections)]
-    with selectors.DefaultSelector() as selector:
-        for each in sockets:
-            each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            selector.register(each, selectors.EVENT_READ, bytearray())
-        start = time.perf_counter()
-        sent = done = 0
-        for each in sockets:
-            each.sendall(message)
-            sent += 1
-        while done < number:
-            ready = selector.select(PATIENCE)
-            if not ready:
-                raise Stalled("no answers any more")
-            for key, _ in ready:
-                each, received = key.fileobj, key.data
-                assert isinstance(each, socket.socket)
-                part = each.recv(65_536)
-                received += part
-                if not _whole(received):
-                    if not part:
-                        raise SystemExit("a connection was closed")
-                    continue
-                if b'"result":"0x' not in received:
-                    raise SystemExit(f"refused: {bytes(received)!r}")
-                received.clear()
-                done += 1
-                if sent < number:
-                    each.sendall(message)
-                    sent += 1
-        seconds = time.perf_counter() - start
-    for each in sockets:
-        each.close()
-    return seconds
-
-
-def _whole(received: bytearray) -> bool:
-    """Tell whether an answer is whole."""
-    head, blank, body = bytes(received).partition(b"\r\n\r\n")
-    if not blank:
-        return False
-    return len(body) >= int(head.lower().partition(b"content-length:")[2].split(b"\r", 1)[0])
+    return lambda: flood(server.port, body, number, connections, HTTP, mark=b'"result":"0x').seconds / number

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from evmc import Address, Bytes32, Gas, Log, Status
-from node.chain.block import NO_BLOOM, Block, BlockReceipt, Header
+from node.chain.block import NO_BLOOM, Block, BlockLog, BlockReceipt, Header, LogFilter
 from node.chain.signed import SignedTransaction
 from state import Store, Table, keccak256
 from state.codec import decode_scalar, decode_string, encode_list, encode_string, scalar, split
@@ -170,6 +170,29 @@ class Archive:
         if header is None or tx is None or row is None:
             return None
         return _receipt(header, index, tx, _decode_outcome(split(row)[index]))
+
+    def logs(self, number: int, wanted: LogFilter) -> Iterator[BlockLog]:
+        """Yield the logs of a block that are asked for; of the rest no more is decoded than it takes to place them."""
+        key = number_key(number)
+        header, row = self.store.get(Table.HEADERS, key), self.store.get(Table.RECEIPTS, key)
+        if header is None or row is None:
+            return
+        block_hash, timestamp = keccak256(header), Header.decode(header).timestamp
+        body = self._body(number)
+        for index, item in enumerate(split(row)):
+            *_, first, logs = split(item)
+            for place, each in enumerate(split(logs), decode_scalar(decode_string(first))):
+                log = _decode_log(each)
+                if wanted.matches(log):
+                    yield BlockLog(
+                        log=log,
+                        index=place,
+                        transaction_hash=keccak256(decode_string(body[2 * index])),
+                        transaction_index=index,
+                        block_hash=block_hash,
+                        block_number=number,
+                        block_timestamp=timestamp,
+                    )
 
     def opening(self, number: int) -> bytes | None:
         """Return what a block's opening left behind."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -327,6 +328,12 @@ class Chain(Reader):
             self._level_waiting()
 
     # Mining
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep all other threads from changing the chain."""
+        with self._lock:
+            yield
 
     def open_blocks_with(self, opening: Opening | None) -> None:
         """Have every block begin with this, the pending one excepted; what it keeps is `Reader.opening`.

@@ -197,19 +197,24 @@ class Reader:
         """Return the receipts of a block, in order."""
         return self._archive.receipts(self.block(tag))
 
-    def logs(self, wanted: LogFilter, first: Tag = "earliest", last: Tag = "latest") -> list[BlockLog]:
-        """Return the logs of a range of blocks, in order; an empty list where `first` is after `last`."""
+    def logs(
+        self, wanted: LogFilter, first: Tag = "earliest", last: Tag = "latest", *, most: int | None = None
+    ) -> list[BlockLog]:
+        """Return the logs of a range of blocks, in order; an empty list where `first` is after `last`.
+
+        Blocks are not looked through any more once there are more than `most`.
+        """
         begin, end = (
             tag if isinstance(tag, int) and tag > self._head.header.number else self.number_of(tag)
             for tag in (first, last)
         )
         masks = wanted.masks
-        found = []
+        found: list[BlockLog] = []
         for number, bloom in self._archive.blooms(begin, end) if begin <= end else ():
             if may_match(bloom, masks):
-                block = self._known(self._archive.block(number), number)
-                for receipt in self._archive.receipts(block):
-                    found += [log for log in receipt.placed_logs if wanted.matches(log.log)]
+                found += self._archive.logs(number, wanted)
+                if most is not None and len(found) > most:
+                    break
         return found
 
     # Fees

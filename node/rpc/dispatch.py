@@ -130,13 +130,15 @@ class Dispatcher:
     def _parse(self, body: bytes | str) -> Any:
         try:
             text = body if isinstance(body, str) else body.decode(json.detect_encoding(body))
-            if _opened(text) > _MOST_OPENED + self.limits.depth:
+            brackets = text.count("[") + text.count("{")  # no more than these can be open at once
+            most = _MOST_OPENED + self.limits.depth
+            if brackets > most and _opened(text) > most:
                 raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels")
             request = json.loads(text, parse_constant=_no_constant)
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"parse error: {str(error)[:100]}") from None
-        depth = 2 if isinstance(request, list) else 1
-        if _deeper(request, self.limits.depth + depth):
+        levels = self.limits.depth + (2 if isinstance(request, list) else 1)
+        if brackets > levels and _deeper(request, levels):
             raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels")
         return request
 

@@ -294,9 +294,10 @@ def logs(ctx: Context, query: LogQuery) -> list[Any]:
     first, last = (query.block, query.block) if query.block is not None else (query.first, query.last)
     if isinstance(first, int) and isinstance(last, int) and last < first:
         raise InvalidParams("invalid block range params: fromBlock is after toBlock")
-    found = ctx.chain.logs(query.wanted, _made(first), _made(last))
-    if len(found) > ctx.service.limits.logs:
-        raise RpcError(LIMIT_EXCEEDED, f"query returned more than {ctx.service.limits.logs} results: ask for less")
+    most = ctx.service.limits.logs
+    found = ctx.chain.logs(query.wanted, _made(first), _made(last), most=most)
+    if len(found) > most:
+        raise RpcError(LIMIT_EXCEEDED, f"query returned more than {most} results: ask for less")
     return found
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from evmc import U256, Address, Bytes32, TxContext
 from node import service as engine
+from node.chain.building import Machine
 from node.rpc.errors import INVALID_PARAMS, SERVER_ERROR, RpcError
 from node.rpc.kinds import (
     ANY,
@@ -37,6 +39,7 @@ from node.rpc.table import MethodTable, Param
 from node.service import Complete, Given, HostFailure, OnDemand, Outcome, Request, Service, UnknownCode, Witnessed
 from state import EMPTY_CODE_HASH, Change, Diff, keccak256
 
+EXECUTE: Final = "ewasm_execute"
 UNKNOWN_CODE: Final = -32011
 ABORTED: Final = -32012
 MAX_SECONDS: Final = 30.0
@@ -109,6 +112,11 @@ class Executions:
     max_seconds: float = MAX_SECONDS
     _asking: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_ASKING))
 
+    @classmethod
+    def on(cls, machine: Machine) -> Self:
+        """Return what executes on a chain's machine."""
+        return cls(Service(machine.vm, machine.ruleset, machine.precompiles))
+
     def execute(self, document: Any, session: Session | None) -> dict[str, Any]:
         """Execute one request; raise `RpcError`."""
         try:
@@ -130,6 +138,23 @@ class Executions:
             if asks:
                 self._asking.release()
 
+    def keep_codes(self, document: Mapping[str, Any]) -> None:
+        """Keep the code that comes along with a request which is executed elsewhere."""
+        if not _has_code(document):
+            return
+        with suppress(Unreadable):  # whoever executes it says so
+            request = self._read(document, None)
+            for code in (*request.codes, *(request.state.codes if isinstance(request.state, Witnessed) else ())):
+                self.service.codes.add(code)
+
+    def known_code(self, error: RpcError | None) -> bytes | None:
+        """Return the code that somebody else did not know by its hash, None if there was another error, or none."""
+        if error is None or error.code != UNKNOWN_CODE:
+            return None
+        with suppress(UnknownCode):
+            return self.service.codes.get(read_hash(error.data))
+        return None
+
     def _read(self, document: Any, session: Session | None) -> Request:
         """Read a request; raise `Unreadable` that names the field."""
         given = _known(document, "message", "block", "state", "codes", "ruleset", "deadline")
@@ -149,6 +174,21 @@ class Executions:
 
 
 # Reading
+
+
+def asks_back(document: Mapping[str, Any]) -> bool:
+    """Tell whether a request names a state that its host is asked for, which needs the host's connection."""
+    state = document.get("state")
+    return isinstance(state, dict) and "onDemand" in state
+
+
+def _has_code(document: Mapping[str, Any]) -> bool:
+    state = document.get("state")
+    if not isinstance(state, dict):
+        return False
+    accounts = state.get("accounts")
+    given = accounts.values() if isinstance(accounts, dict) else ()
+    return "codes" in document or "codes" in state or any(isinstance(each, dict) and "code" in each for each in given)
 
 
 def _in(name: str, read: Callable[[Any], Any], value: Any) -> Any:
@@ -309,7 +349,7 @@ EXECUTION: Final = MethodTable()
 _REQUESTS: Final = Kind("array of requests", {"type": "array", "items": OBJECT.schema}, each(read_object))
 
 
-@EXECUTION.method("ewasm_execute", Param("request", OBJECT), result=ANY)
+@EXECUTION.method(EXECUTE, Param("request", OBJECT), result=ANY, reads=True)
 def _execute(client: Executor, document: dict[str, Any]) -> dict[str, Any]:
     """Execute a message on a state that comes along, and forget it."""
     return client.executions.execute(document, client.session)

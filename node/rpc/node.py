@@ -11,6 +11,7 @@ import tempfile
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +23,8 @@ from node.chain.waiting import WaitingLog
 from node.rpc.access import Access
 from node.rpc.dispatch import Caller, Dispatcher, Reading, failure
 from node.rpc.errors import RpcError
-from node.rpc.execution import MAX_ASKING
+from node.rpc.execution import EXECUTE, EXECUTION, MAX_ASKING, asks_back
+from node.rpc.kinds import hex_data
 from node.rpc.limits import Limits
 from node.rpc.methods import METHODS
 from node.rpc.server import Server
@@ -106,10 +108,9 @@ class Node:
             self._caller,
             access=options.access,
             threads=8 + MAX_ASKING + WORKER_THREADS * options.workers,
-            elsewhere=self._elsewhere,
+            elsewhere=partial(self._elsewhere, dispatcher),
             on_close=self.service.subscriptions.forget,
         )
-        self._dispatcher = dispatcher
         self._substrate: SubstrateServer | None = None
         if options.substrate_port is not None:
             from node.substrate.face import Face  # noqa: PLC0415  # needs the extra `substrate`
@@ -120,6 +121,7 @@ class Node:
                 executions=self.service.executions,
                 access=options.access,
                 limits=options.limits,
+                elsewhere=partial(self._execution_elsewhere, Dispatcher(EXECUTION, options.limits)),
                 on_call=self._called,
                 on_fault=_show,
             )
@@ -162,29 +164,53 @@ class Node:
 
     def _run(self, caller: Caller, method: Method, arguments: list[Any], params: Any) -> Any:
         """Run a method: in a worker if it only reads what a worker can see."""
-        if self._workers is not None and method.reads and "pending" not in arguments:
+        reads = method.reads and "pending" not in arguments and method.name != EXECUTE  # it needs what is known here
+        if self._workers is not None and reads:
             return self._workers.call(method.name, params)
         return method.result.write(method.function(caller, *arguments))
 
-    def _elsewhere(self, body: bytes | str) -> Awaitable[str] | None:
+    def _elsewhere(self, dispatcher: Dispatcher, body: bytes | str) -> Awaitable[str] | None:
         """Have a worker answer a single request that only reads what a worker can see; None is for all else.
 
         The loop reads it, so it must be short.
         """
         if self._workers is None or len(body) > _SHORT:
             return None
-        asked = self._dispatcher.reading(body)
+        asked = dispatcher.reading(body)
         if asked is None or "pending" in asked.arguments:
+            return None
+        if asked.name == EXECUTE and asks_back(asked.arguments[0]):
             return None
         return self._by_worker(self._workers, asked)
 
+    def _execution_elsewhere(self, dispatcher: Dispatcher, body: bytes | str) -> Awaitable[str] | None:
+        """Do the same for executions alone."""
+        name = EXECUTE if isinstance(body, str) else EXECUTE.encode()
+        return self._elsewhere(dispatcher, body) if name in body else None  # type: ignore[operator]  # both of one kind
+
     async def _by_worker(self, workers: Workers, asked: Reading) -> str:
         try:
-            answer = await workers.answer(asked.identifier, asked.name, asked.params)
+            if asked.name == EXECUTE:
+                answer = await self._executed(workers, asked.identifier, asked.arguments[0])
+            else:
+                answer = await workers.answer(asked.identifier, asked.name, asked.params)
         except RpcError as error:
             answer = Answer(failure(asked.identifier, error), error)
         self._called(asked.name, answer.error)
         return answer.text
+
+    async def _executed(self, workers: Workers, identifier: Any, document: dict[str, Any]) -> Answer:
+        """Have a worker execute a request; code that it does not know, but this process, is sent along."""
+        executions = self.service.executions
+        executions.keep_codes(document)
+        sent: list[bytes] = []
+        while True:
+            answer = await workers.answer(identifier, EXECUTE, [document])
+            code = executions.known_code(answer.error)
+            if code is None or code in sent:
+                return answer
+            sent.append(code)
+            document = {**document, "codes": [*(document.get("codes") or ()), hex_data(code)]}
 
     def _worker_settings(self, store: LmdbStore) -> WorkerSettings:
         cache = default_directory()

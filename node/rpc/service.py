@@ -21,7 +21,6 @@ from node.rpc.limits import Limits
 from node.rpc.mining import IntervalMining
 from node.rpc.session import Session
 from node.rpc.subscriptions import Subscriptions
-from node.service import Service as Executor
 
 
 @dataclass(slots=True)
@@ -42,8 +41,7 @@ class Service:
         self.filters = Filters(chain, self.limits)
         self.subscriptions = Subscriptions(chain, self.limits)
         self.mining = IntervalMining(chain.mine)
-        machine = chain.machine
-        self.executions = Executions(Executor(machine.vm, machine.ruleset, machine.precompiles))
+        self.executions = Executions.on(chain.machine)
         self.lock = threading.Lock()
 
     def close(self) -> None:
@@ -57,10 +55,12 @@ class Service:
 class Context:
     """Who asks, and what for: the first argument of every method.
 
-    Methods that only read take `reader` and `timeout`, in seconds; in a worker process there is nothing else.
+    Methods that only read take `reader`, `executions`, and `timeout` in seconds; in a worker process there is nothing
+    else.
     """
 
     reader: Reader
+    executions: Executions
     timeout: float | None = None
     node: Service | None = None
     developer: bool = True
@@ -69,12 +69,7 @@ class Context:
     @classmethod
     def of(cls, service: Service, *, developer: bool = True, session: Session | None = None) -> Self:
         """Return the context of a connection to a node."""
-        return cls(service.chain, service.call_timeout, service, developer, session)
-
-    @property
-    def executions(self) -> Executions:
-        """What executes messages for pallets elsewhere."""
-        return self.service.executions
+        return cls(service.chain, service.executions, service.call_timeout, service, developer, session)
 
     @property
     def service(self) -> Service:

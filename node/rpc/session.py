@@ -120,6 +120,11 @@ class Session:
                 slot.cancel()
         return slot.done() and not slot.cancelled()
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._closed
+
     async def next_frame(self) -> Frame:
         """Return what is to be sent next, once there is something."""
         return await self._queue.get()

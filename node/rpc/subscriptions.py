@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from node.chain import Block, BlockReceipt, Chain, MinedTransaction, SignedTransaction
-from node.rpc.errors import LIMIT_EXCEEDED, RpcError
+from node.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from node.rpc.filters import matching
 from node.rpc.format import header_document, transaction_document
 from node.rpc.kinds import hex_data
@@ -51,6 +51,8 @@ class Subscriptions:
         """Add a subscription and return its id; raise `RpcError` if the connection has too many."""
         session = subscription.session
         with self._lock:
+            if session.closed:  # and forgotten, or about to be
+                raise RpcError(SERVER_ERROR, "the connection is gone")
             if len(session.subscriptions) >= self._limits.subscriptions:
                 raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions: at most {self._limits.subscriptions}")
             identifier = "0x" + secrets.token_hex(16)

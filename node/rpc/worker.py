@@ -18,6 +18,7 @@ from ewasm.threads import on_fresh_thread
 from node.chain.reader import Reader
 from node.rpc.dispatch import Dispatcher, failure, success
 from node.rpc.errors import RpcError
+from node.rpc.execution import Executions
 from node.rpc.methods import METHODS
 from node.rpc.service import Context, translate
 from node.rpc.workers import FAILED, SUCCEEDED, WorkerSettings
@@ -37,7 +38,7 @@ def main() -> None:
 
 def serve(questions: IO[bytes], answers: IO[bytes], reader: Reader, settings: WorkerSettings) -> None:
     """Answer each line by a line; on a thread that has room, no call needs another one."""
-    context = Context(reader, settings.call_timeout)
+    context = Context(reader, Executions.on(reader.machine), settings.call_timeout)
     dispatcher = Dispatcher(METHODS, translate=translate, on_fault=_show)
     for line in questions:
         answers.write(_answer(dispatcher, context, json.loads(line)))

@@ -89,14 +89,18 @@ class Face:
         number = self.chain.head.number + 1
         accounts = Accounts(Journal(self.chain.state()))
         era = extrinsic.signed.era if extrinsic.signed else t.IMMORTAL
-        signed = self.runtime.check(extrinsic, accounts, self.surroundings(era, number))
-        entry = Entry(extrinsic, signed, extrinsic.hash)
-        next_nonce = accounts.get(signed.account).nonce
-        self.pool.add(entry, next_nonce)
-        ready = self.pool.next_nonce(signed.account, next_nonce) > signed.nonce
-        self.pool.tell(entry.hash, "ready" if ready else "future")
-        if ready and self.chain.automine:
-            self.chain.mine()
+        around = self.surroundings(era, number)
+        signed = self.runtime.check(extrinsic, accounts, around)
+        entry = Entry(extrinsic, signed, extrinsic.hash, around)
+        with self.chain.alone():  # else a block in between could have the one before, or this one
+            next_nonce = Accounts(Journal(self.chain.state())).get(signed.account).nonce
+            if signed.nonce < next_nonce:
+                raise validity.invalid(validity.STALE)
+            self.pool.add(entry, next_nonce)
+            ready = self.pool.next_nonce(signed.account, next_nonce) > signed.nonce
+            self.pool.tell(entry.hash, "ready" if ready else "future")
+            if ready and self.chain.automine:
+                self.chain.mine()
         return entry.hash
 
     # Making blocks
@@ -114,7 +118,8 @@ class Face:
             if wanted > gas or len(entry.extrinsic.raw) > size:
                 continue
             try:
-                self.runtime.check(entry.extrinsic, accounts, self.surroundings(entry.signed.era, block.number))
+                around = self.surroundings(entry.signed.era, block.number)
+                self.runtime.check(entry.extrinsic, accounts, around, entry.around)
                 done = self.runtime.apply(entry.extrinsic, entry.signed, journal, block, block_hash)
             except ExtrinsicRefused:
                 self.pool.remove(entry)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from node.substrate import validity
-from node.substrate.extrinsic import Extrinsic, Signed
+from node.substrate.extrinsic import Extrinsic, Signed, Surroundings
 from node.substrate.validity import ExtrinsicRefused
 
 Status: TypeAlias = str | dict[str, Any]
@@ -22,11 +22,12 @@ AHEAD: Final = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An extrinsic that waits."""
+    """An extrinsic that waits, and the surroundings for which its signature holds."""
 
     extrinsic: Extrinsic
     signed: Signed
     hash: bytes
+    around: Surroundings | None
 
 
 class Pool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from node.rpc.errors import LIMIT_EXCEEDED, RpcError
+from node.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, RpcError
 from node.rpc.session import Session
 from node.substrate.face import Face
 from node.substrate.scale import encode
@@ -19,6 +19,9 @@ from node.substrate.types import DIGEST_ITEM
 
 FINALITY: Final = 0.3
 """Seconds after which a block is told to be final. Told at once, a client would drop the news of the block itself."""
+
+
+_HEADS: Final = ("chain_newHead", "chain_finalizedHead")
 
 
 class Later:
@@ -86,40 +89,47 @@ class Subscriptions:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
-    def _add(self, subscription: _Subscription) -> str:
+    def _add(self, subscription: _Subscription, begin: Callable[[], Any] = lambda: None) -> str:
+        """Add a subscription, and tell what `begin` returns before anything else."""
         session = subscription.session
         with self._lock:
+            if session.closed:  # and forgotten, or about to be
+                raise RpcError(SERVER_ERROR, "the connection is gone")
             if len(session.subscriptions) >= self._limit:
                 raise RpcError(LIMIT_EXCEEDED, f"too many subscriptions: at most {self._limit}")
+            first = begin()
             identifier = secrets.token_urlsafe(12)
             session.subscribed(identifier)
             self._subscriptions[identifier] = subscription
+            if first is not None:
+                self._notify(identifier, session, subscription.kind, first)
         return identifier
 
     def heads(self, session: Session, kind: str) -> str:
         """Tell of every new head, beginning with the last; `kind` is `chain_newHead` or `chain_finalizedHead`."""
-        identifier = self._add(_Subscription(session, kind))
-        self._notify(identifier, session, kind, header_document(self._face, self._face.blocks.last))
-        return identifier
+        face = self._face
+        return self._add(_Subscription(session, kind), lambda: header_document(face, face.blocks.last))
 
     def version(self, session: Session) -> str:
         """Tell of the runtime's version, which never changes."""
-        identifier = self._add(_Subscription(session, "state_runtimeVersion"))
-        self._notify(identifier, session, "state_runtimeVersion", version_document(self._face))
-        return identifier
+        return self._add(_Subscription(session, "state_runtimeVersion"), lambda: version_document(self._face))
 
     def storage(self, session: Session, keys: Sequence[bytes]) -> str:
         """Tell of entries now, and whenever one changes."""
-        number = self._face.blocks.last
-        values = {key: self._face.storage.value(key, number) for key in keys}
-        identifier = self._add(_Subscription(session, "state_storage", tuple(keys), values))
-        self._notify(identifier, session, "state_storage", changes_document(self._face, number, values))
-        return identifier
+        subscription = _Subscription(session, "state_storage", tuple(keys))
+
+        def begin() -> dict[str, Any]:
+            number = self._face.blocks.last
+            subscription.last.update((key, self._face.storage.value(key, number)) for key in keys)
+            return changes_document(self._face, number, subscription.last)
+
+        return self._add(subscription, begin)
 
     def extrinsic(self, session: Session, data: bytes) -> str:
         """Take an extrinsic and tell what becomes of it; raise `ExtrinsicRefused`."""
         kind = "author_extrinsicUpdate"
-        identifier = self._add(_Subscription(session, kind))
+        subscription = _Subscription(session, kind)
+        identifier = self._add(subscription)
 
         def tell(status: Any) -> None:
             self._notify(identifier, session, kind, status)
@@ -129,7 +139,11 @@ class Subscriptions:
 
         try:
             end = self._face.pool.watch(self._face.read(data).hash, tell)
-            self._subscriptions[identifier].end = end
+            with self._lock:
+                subscription.end = end
+                gone = identifier not in self._subscriptions
+            if gone:  # with its connection
+                end()
             self._face.submit(data)
         except Exception:
             self.remove(session, identifier)
@@ -150,14 +164,17 @@ class Subscriptions:
 
     def forget(self, session: Session) -> None:
         """Remove all subscriptions of a connection that is closed."""
-        for identifier in list(session.subscriptions):
+        with self._lock:
+            identifiers = list(session.subscriptions)
+        for identifier in identifiers:
             self.remove(session, identifier)
 
     def _block(self, number: int) -> None:
         """Tell of a new block."""
         with self._lock:
             subscriptions = list(self._subscriptions.items())
-        head = json.dumps(header_document(self._face, number))
+        told = any(each.kind in _HEADS for _, each in subscriptions)
+        head = json.dumps(header_document(self._face, number)) if told else ""
         values: dict[bytes, bytes | None] = {}
         for identifier, each in subscriptions:
             match each.kind:

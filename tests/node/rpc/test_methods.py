@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -14,11 +15,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fixtures import hostile
+from node.rpc.limits import Limits
 from node.rpc.methods import METHODS
 from node.rpc.openrpc import document, page
+from node.rpc.session import Session
 from state import keccak256
 from tests.helpers import ROOT, fixture_code, wat
 from tests.node.rpc.running import ALICE, BOB, DEPLOY, WALLET, Running, running
+from tests.node.rpc.serving import request
 from wasm.engine import Engine
 
 COIN = 10**18
@@ -433,6 +437,20 @@ def test_a_log_filter_takes_one_or_many_of_everything(node: Running) -> None:
 )
 def test_what_is_no_log_filter_is_refused(shared: Running, wanted: Any) -> None:
     assert shared.error("eth_getLogs", wanted)[0] == -32_602
+
+
+def test_a_connection_that_has_ended_subscribes_to_nothing(shared: Running) -> None:
+    """A request under way then would leave a subscription that nobody removes."""
+    loop = asyncio.new_event_loop()
+    session = Session(Limits(), loop)
+    loop.close()
+    session.close()
+    caller = shared.node._caller(True, session)
+    found = json.loads(
+        shared.node.server.dispatcher.handle(json.dumps(request("eth_subscribe", "newHeads")), caller) or ""
+    )
+    assert found["error"]["message"] == "the connection is gone"
+    assert len(shared.node.service.subscriptions) == 0
 
 
 def test_subscribing_needs_a_websocket(shared: Running) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -485,6 +486,31 @@ def test_heads_and_storage_are_told(side: Side) -> None:
         assert (await socket.hear())[1]["specVersion"] == 1
 
     over_socket(side, run)
+
+
+def test_a_change_while_an_entry_is_read_for_the_first_time_is_told(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    key = storage_key(SYSTEM, SYSTEM.item("Account"), ALICE.account)
+    value, data = side.face.storage.value, hexed(side.signed(REMARK).encoded)
+    sending = threading.Thread(target=lambda: side("author_submitExtrinsic", data))
+
+    def read(wanted: bytes, number: int) -> bytes | None:
+        found = value(wanted, number)
+        if not number:
+            sending.start()
+            while side.chain.head.number == 0:
+                time.sleep(0.001)
+        return found
+
+    monkeypatch.setattr(side.face.storage, "value", read)
+
+    async def run(socket: Socket) -> None:
+        await socket.ask("state_subscribeStorage", [hexed(key)])
+        (_, first), (_, second) = await socket.hear(), await socket.hear()
+        assert [first["block"], second["block"]] == side("chain_getBlockHash", [0, 1])
+        assert first["changes"] != second["changes"]
+
+    over_socket(side, run)
+    sending.join()
 
 
 def test_subscriptions_are_bounded(side: Side) -> None:
