@@ -70,11 +70,6 @@ class Database:
         self.store: Store = MemoryStore() if store is None else store
         self._nodes: LeastRecentlyUsed[bytes, Node] = LeastRecentlyUsed(cache_bytes)
 
-    @property
-    def cached_bytes(self) -> int:
-        """Bytes of decoded nodes that are kept now, roughly."""
-        return self._nodes.size
-
     def node(self, digest: bytes, prefix: bytes, path: str) -> Node:
         """Return the node with this hash at this place; raise MissingNode, CorruptEntry or CodecError."""
         node = self._nodes.get(digest)

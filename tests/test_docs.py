@@ -124,9 +124,10 @@ class Reader:
             result = CliRunner().invoke(cli, arguments, prog_name="ewasm")
             self.status = result.exit_code
             return result.output
-        program = {"python": sys.executable}.get(program, program)
+        module = {"python": [], "pytest": ["-m", "pytest"]}.get(program)
+        command = [program] if module is None else [sys.executable, *module]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False, env=environment)
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, env=environment)
         self.status = done.returncode
         return done.stdout + done.stderr
 

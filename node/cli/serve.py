@@ -162,7 +162,7 @@ def print_banner(node: Node, mnemonic: str) -> None:
         f"Derivation path:   {DERIVATION_PATH}",
         "",
         f"Chain ID:          {node.chain.chain_id}",
-        f"Base Fee:          {node.chain.next_base_fee()}",
+        f"Base Fee:          {node.chain.head.base_fee}",
         f"Gas Limit:         {node.chain.head.gas_limit}",
         f"Genesis Timestamp: {genesis.timestamp}",
         f"Block Number:      {node.chain.head.number}",
