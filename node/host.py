@@ -22,7 +22,7 @@ from evmc import (
     TxContext,
 )
 from ewasm.ruleset import Ruleset
-from state import EMPTY_CODE_HASH, Journal, encode, keccak256
+from state import EMPTY_CODE_HASH, MAX_BALANCE, Journal, encode, keccak256
 
 BlockHash: TypeAlias = Callable[[int], Bytes32 | None]
 
@@ -142,17 +142,21 @@ class NodeHost:
 
     def _call(self, message: Message) -> Result:
         """Move the value, then run the precompile or the code."""
-        if message.kind is CallKind.CALL:
-            self._transfer(message.sender, message.recipient, message.value)
+        moves = message.kind is CallKind.CALL
+        if moves and not self._transfer(message.sender, message.recipient, message.value):
+            return Result(Status.FAILURE)
         precompile = self.precompiles.get(message.code_address)
         if precompile is not None:
             return precompile(message.input, message.gas)
         return self.vm.execute(self, message, self.journal.code(message.code_address))
 
-    def _transfer(self, sender: Address, recipient: Address, value: int) -> None:
-        """Move value; both accounts are touched, also by none."""
+    def _transfer(self, sender: Address, recipient: Address, value: int) -> bool:
+        """Move value; both accounts are touched, also by none. Tell whether the recipient can hold it."""
         self.journal.sub_balance(sender, value)
+        if self.journal.balance(recipient) + value > MAX_BALANCE:
+            return False
         self.journal.add_balance(recipient, value)
+        return True
 
     def _create(self, message: Message) -> Result:
         """Create a contract; the creator's nonce rises even if that fails."""
@@ -177,7 +181,8 @@ class NodeHost:
         journal, address = self.journal, message.recipient
         journal.create_account(address)
         journal.increment_nonce(address)
-        self._transfer(message.sender, address, message.value)
+        if not self._transfer(message.sender, address, message.value):
+            return Result(Status.FAILURE)
         result = self.vm.execute(self, message, init_code)
         if result.status is not Status.SUCCESS:
             return result

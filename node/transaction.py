@@ -126,7 +126,7 @@ def execute_transaction(
     result = host.call(message)
     spent = tx.gas_limit - result.gas_left
     gas_used = spent - min(journal.refund, spent // 2)
-    journal.add_balance(tx.sender, (tx.gas_limit - gas_used) * tx.gas_price)
-    journal.add_balance(block.coinbase, gas_used * (tx.gas_price if tx.tip is None else tx.tip))
+    journal.give(tx.sender, (tx.gas_limit - gas_used) * tx.gas_price)
+    journal.give(block.coinbase, gas_used * (tx.gas_price if tx.tip is None else tx.tip))
     logs = journal.logs
     return Receipt(result, gas_used, logs, journal.finish(), contract)

@@ -17,7 +17,7 @@ from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM
 from node.host import BlockHash, NodeHost, no_block_hash
 from node.transaction import InvalidTransaction, Transaction, execute_transaction
-from state import CodecError, CorruptEntry, Database, ExcessBalance, Journal, MissingEntry, Table, WorldState
+from state import CodecError, CorruptEntry, Database, Journal, MissingEntry, Table, WorldState
 from state.witness import BadEntry, WitnessStore, recorded
 
 Step: TypeAlias = Message | Transaction
@@ -204,7 +204,7 @@ def verify(witness: Witness, vm: EwasmVM) -> Verdict:
         found = execute(WorldState(Database(store), witness.root), witness.block, witness.steps, vm, block_hash)
     except (BadEntry, CorruptEntry, MissingEntry, MissingBlockHash) as error:
         return Verdict(None, (str(error),))
-    except (CodecError, ExcessBalance) as error:
+    except CodecError as error:
         return Verdict(None, (f"the root before is no state's: {error}",))
     except InvalidTransaction as error:
         return Verdict(None, (f"{error}: such a transaction cannot be executed",))

@@ -20,6 +20,9 @@ V = TypeVar("V")
 
 _ABSENT: Any = object()
 
+MAX_BALANCE = 2**256 - 1
+"""The most that an account can have."""
+
 
 class InsufficientBalance(ValueError):
     """More was to be taken from an account than it has."""
@@ -211,13 +214,14 @@ class Journal:
     def selfdestruct(self, address: Address, beneficiary: Address) -> bool:
         """Move the balance to `beneficiary` and have the account removed at the end of the transaction.
 
-        To itself, the balance is burnt. Until the end, the account keeps its code and storage and can be paid. Return
-        whether this is the account's first time in the transaction, which is what a refund is for.
+        To itself, the balance is burnt, and so is what the beneficiary cannot hold. Until the end, the account keeps
+        its code and storage and can be paid. Return whether this is the account's first time in the transaction, which
+        is what a refund is for.
         """
         amount = self.balance(address)
         self.sub_balance(address, amount)
         if beneficiary != address:
-            self.add_balance(beneficiary, amount)
+            self.give(beneficiary, amount)
         if address in self._destroyed:
             return False
         self._put(self._destroyed, address, value=True)
@@ -236,6 +240,10 @@ class Journal:
                 raise ExcessBalance(f"{address} has {account.balance} and cannot be given {amount}")
             self._write(address, replace(account, balance=U256(balance)))
         self.touch(address)
+
+    def give(self, address: Address, amount: int) -> None:
+        """Add to the balance as far as 256 bits hold it; the rest is lost."""
+        self.add_balance(address, min(amount, MAX_BALANCE - self.balance(address)))
 
     def sub_balance(self, address: Address, amount: int) -> None:
         """Take from the balance, 0 being a mere touch; raise InsufficientBalance if that is more than there is."""

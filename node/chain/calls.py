@@ -16,6 +16,7 @@ from node.chain.admission import check_fee, check_funds, check_init_code, check_
 from node.chain.block import Header
 from node.chain.building import Machine, executable
 from node.chain.errors import ExecutionFailed, TransactionRefused
+from node.chain.fees import MAX_FEE
 from node.chain.signed import Payload
 from node.estimate import least_limit
 from node.host import BlockHash, create_address
@@ -223,7 +224,7 @@ def _prices(call: Call, header: Header) -> tuple[int, int]:
     if call.gas_price is not None:
         return call.gas_price, call.gas_price
     tip = call.max_tip or 0
-    fee = (header.base_fee + tip if tip else 0) if call.max_fee is None else call.max_fee
+    fee = (min(header.base_fee + tip, MAX_FEE) if tip else 0) if call.max_fee is None else call.max_fee
     check_tip(fee, tip, call.origin)
     return fee, tip
 

@@ -28,7 +28,7 @@ from node.chain.errors import (
     WrongChainId,
 )
 from node.chain.events import Events
-from node.chain.fees import SUGGESTED_TIP
+from node.chain.fees import MAX_FEE, SUGGESTED_TIP
 from node.chain.genesis import Genesis
 from node.chain.identity import Identity
 from node.chain.overlay import Overlay
@@ -283,9 +283,9 @@ class Chain(Reader):
         base_fee = self.next_base_fee()
         if type_ == DYNAMIC_FEE and call.gas_price is None:
             tip = min(SUGGESTED_TIP, call.max_fee or SUGGESTED_TIP) if call.max_tip is None else call.max_tip
-            fee = 2 * base_fee + tip if call.max_fee is None else call.max_fee
+            fee = min(2 * base_fee + tip, MAX_FEE) if call.max_fee is None else call.max_fee
         else:
-            fee = tip = base_fee + SUGGESTED_TIP if call.gas_price is None else call.gas_price
+            fee = tip = min(base_fee + SUGGESTED_TIP, MAX_FEE) if call.gas_price is None else call.gas_price
         return Payload(
             type=type_,
             chain_id=self.chain_id,

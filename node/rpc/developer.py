@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from evmc import U256, Address, Bytes32
+from node.chain.fees import MAX_FEE
 from node.rpc.errors import InvalidParams, Refused
 from node.rpc.kinds import (
     ADDRESS,
@@ -376,7 +377,7 @@ def node_info(ctx: Context) -> dict[str, Any]:
             "baseFee": hex_quantity(chain.next_base_fee()),
             "chainId": chain.chain_id,
             "gasLimit": hex_quantity(head.gas_limit),
-            "gasPrice": hex_quantity(chain.next_base_fee() + chain.suggested_tip()),
+            "gasPrice": hex_quantity(min(chain.next_base_fee() + chain.suggested_tip(), MAX_FEE)),
         },
         "ruleset": chain.ruleset.name,
     }

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from evmc import Address, Bytes32, Status
 from node.chain import BlockOverride, Call, Override, UnknownBlock
+from node.chain.fees import MAX_FEE
 from node.rpc.errors import LIMIT_EXCEEDED, InvalidParams, RpcError
 from node.rpc.format import (
     access_list_document,
@@ -111,7 +112,7 @@ def block_number(ctx: Context) -> int:
 @TABLE.method("eth_gasPrice", result=QUANTITY)
 def gas_price(ctx: Context) -> int:
     """Return a price of gas with which a transaction gets into the next block."""
-    return ctx.chain.next_base_fee() + ctx.chain.suggested_tip()
+    return min(ctx.chain.next_base_fee() + ctx.chain.suggested_tip(), MAX_FEE)
 
 
 @TABLE.method("eth_maxPriorityFeePerGas", result=QUANTITY)

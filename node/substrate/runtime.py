@@ -135,7 +135,7 @@ class Runtime:
             accounts.give(who, unused)
             done.events.append(_event("Balances", "Deposit", who=who, amount=unused))
         paid = fee.total - unused
-        journal.add_balance(block.coinbase, paid)
+        journal.give(block.coinbase, paid)
         done.events.append(_event("TransactionPayment", "TransactionFeePaid", who=who, actual_fee=paid, tip=fee.tip))
         info = {"weight": weight(weight_of(done.gas_used)), "class": ("Normal", None), "pays_fee": ("Yes", None)}
         if done.error is None:
@@ -256,6 +256,9 @@ def _transfer(accounts: Accounts, who: bytes, dest: tuple[str, Any], value: int,
 
 def _deposit(accounts: Accounts, journal: Journal, who: bytes, value: int, done: Applied) -> None:
     """Move coins to the contract side."""
+    if journal.balance(h160(who)) + value >= 1 << 256:
+        done.error = OVERFLOW
+        return
     if not accounts.take(who, value):
         done.error = module_error(EWASM, "BalanceLow")
         return

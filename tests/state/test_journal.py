@@ -85,6 +85,13 @@ def test_balances_stay_in_range(journal: Journal) -> None:
     assert journal.finish() == Diff()
 
 
+def test_what_an_account_cannot_hold_is_lost(journal: Journal) -> None:
+    journal.give(A, 2**256 - 5)
+    assert journal.balance(A) == 2**256 - 1
+    journal.selfdestruct(RICH, A)
+    assert (journal.balance(RICH), journal.balance(A)) == (0, 2**256 - 1)
+
+
 def test_storage_status(journal: Journal) -> None:
     assert journal.set_storage(A, ONE, ONE) is StorageStatus.UNCHANGED
     assert journal.set_storage(A, ONE, TWO) is StorageStatus.MODIFIED

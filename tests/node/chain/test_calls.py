@@ -11,6 +11,7 @@ import pytest
 from evmc import U256, Address, Status
 from node.chain import BlockOverride, Call, CallAborted, Chain, ExecutionFailed, Override
 from node.chain.errors import FeeTooLow, InsufficientFunds, IntrinsicGasTooLow, TipAboveFee
+from node.chain.fees import base_fee_after
 from node.host import create_address
 from tests.helpers import fixture_code, wat
 from tests.node.chain.conftest import NewChain
@@ -167,6 +168,18 @@ def test_the_price_is_what_would_be_paid(chain: Chain) -> None:
     fee = chain.head.base_fee
     assert told(chain, Call(sender=ALICE, max_fee=50 * GWEI, max_tip=GWEI))[4] == fee + GWEI
     assert told(chain, Call(sender=ALICE, gas_price=50 * GWEI))[4] == 50 * GWEI
+
+
+def test_fees_end_where_numbers_do(chain: Chain) -> None:
+    """No fee that follows from a base fee and a tip leaves 256 bits."""
+    most = 2**256 - 1
+    with pytest.raises(InsufficientFunds):
+        chain.call(Call(sender=ALICE, to=NOBODY, max_tip=most))
+    assert chain.fill(Call(sender=ALICE, to=NOBODY, gas=21_000, max_tip=most)).max_fee == most
+    chain.set_next_base_fee(most)
+    assert chain.fill(Call(sender=ALICE, to=NOBODY, gas=21_000)).max_fee == most
+    assert chain.fill(Call(sender=ALICE, to=NOBODY, gas=21_000, type=0)).max_fee == most
+    assert base_fee_after(most, 30_000_000, 30_000_000) == most
 
 
 # Estimates

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from evmc import U256, Address
+from evmc import U256, Address, Status
 from ewasm.ruleset import EWASM
 from node.chain import Call, Chain, ChainError, Genesis, Reader, UnknownBlock, UnusableChain, Wallet
+from node.host import create_address
 from state import GenesisAccount, MemoryStore, Table, WorldState
 from state.lmdb import LmdbStore
 from tests.helpers import ROOT, fixture_code
@@ -24,6 +25,7 @@ from tests.node.chain.world import (
     ACCOUNTS,
     ALICE,
     BOB,
+    CALLER,
     CAROL,
     COINBASE,
     COUNTER_INIT,
@@ -40,7 +42,7 @@ from tests.node.chain.world import (
     transfer,
     transfer_data,
 )
-from tests.node.world import word
+from tests.node.world import call, word
 
 
 def rows(store: MemoryStore) -> dict[Table, dict[bytes, bytes]]:
@@ -204,6 +206,35 @@ def test_fees_are_remembered(new_chain: NewChain) -> None:
     assert chain.fee_history(0).base_fees == ()
     with pytest.raises(ChainError, match="percentile"):
         chain.fee_history(1, "latest", [50, 20])
+
+
+# Balances beyond all coins
+
+
+def test_more_than_an_account_can_hold_fails_alone(chain: Chain) -> None:
+    """Balances set by hand add up to more than 256 bits: what they are sent fails, and blocks are still made."""
+    most = U256(2**256 - 1)
+    chain.set_balance(NOBODY, most)
+    failed = transact(chain, to=NOBODY, value=U256(1), gas=50_000)
+    assert (failed.status, failed.gas_used, balance(chain, NOBODY)) == (Status.FAILURE, 50_000, most)
+    created = create_address(ALICE, chain.nonce(ALICE))
+    chain.set_balance(created, most)
+    assert transact(chain, data=COUNTER_INIT, value=U256(1), gas=500_000).status is Status.FAILURE
+    nested = call("call(address,uint256,uint256,bytes)", f"0x{NOBODY.hex()}", 1, 100_000, b"")
+    chain.set_balance(CALLER, U256(1))
+    done = transact(chain, to=CALLER, data=nested, gas=500_000)
+    assert (done.succeeded, balance(chain, CALLER), balance(chain, NOBODY)) == (True, 1, most)
+
+
+def test_fees_that_nobody_can_hold_are_lost(chain: Chain) -> None:
+    most = U256(2**256 - 1)
+    chain.set_coinbase(COINBASE)
+    chain.set_balance(COINBASE, most)
+    chain.set_automine(False)
+    chain.submit(signed(chain))
+    assert chain.header("pending").gas_used == 21_000
+    assert len(chain.mine().transactions) == 1
+    assert balance(chain, COINBASE) == most
 
 
 # Dumps

@@ -327,6 +327,16 @@ def test_no_coins_are_made_or_lost(pallet: Pallet) -> None:
     assert pallet.journal.balance(COINBASE) > 0
 
 
+def test_more_than_an_account_can_hold_is_not_deposited(engine: Engine) -> None:
+    pallet = Pallet(engine, {ALICE_20: GenesisAccount(balance=U256(2**256 - 1))})
+    before = pallet.native().free
+    done = pallet.send("Ewasm", "deposit_balance", value=5)
+    assert done.error == ("Arithmetic", ("Overflow", None))
+    assert pallet.journal.balance(ALICE_20) == 2**256 - 1
+    paid = event(done, "TransactionFeePaid")["actual_fee"]
+    assert pallet.native().free == before - paid
+
+
 def test_more_than_an_account_can_hold_is_not_withdrawn(engine: Engine) -> None:
     pallet = Pallet(engine, {ALICE_20: GenesisAccount(balance=U256(MAX_BALANCE))})
     assert error(pallet.send("Ewasm", "withdraw_balance", value=MAX_BALANCE)) == "Arithmetic"
