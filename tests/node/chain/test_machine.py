@@ -382,8 +382,8 @@ def test_a_chain_keeps_its_promises(engine: Engine, kind: str, tmp_path: Path) -
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         lambda: ChainMachine(engine.name, open_store),
         settings=settings(
-            max_examples=20,
-            stateful_step_count=30,
+            max_examples=12,
+            stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
