@@ -8,8 +8,12 @@ from typing import Final, Self
 
 from evmc import Address, Bytes32, Gas
 from node.chain.block import Header
+from node.chain.errors import ChainError
 from node.chain.fees import base_fee_after
 from state import Store, Table
+
+LAST_TIME: Final = 2**64 - 1
+"""The last time that a header and a contract can hold."""
 
 SETTINGS: Final = b"chain settings"
 """The key of META with the settings in JSON."""
@@ -55,7 +59,13 @@ class Settings:
         return cls.decode(row)
 
     def timestamp(self, head: Header, now: float) -> int:
-        """Return the time of the block after `head`: always later."""
+        """Return the time of the block after `head`: always later. Raise ChainError beyond the last there is."""
+        found = self._timestamp(head, now)
+        if found > LAST_TIME:
+            raise ChainError(f"Timestamp error: {found} is beyond {LAST_TIME}; set the clock back, or remove blocks")
+        return found
+
+    def _timestamp(self, head: Header, now: float) -> int:
         if self.next_timestamp is not None:
             return max(self.next_timestamp, head.timestamp + 1)
         if self.block_interval is not None:

@@ -188,6 +188,22 @@ def test_fields_of_the_next_block(chain: Chain) -> None:
     assert (after.base_fee, after.mix_hash, after.coinbase) == (5 * GWEI * 7 // 8, word(0), COINBASE)
 
 
+def test_time_ends(chain: Chain) -> None:
+    """Contracts read 64 bits of it: no block is made beyond, and nothing is lost."""
+    chain.increase_time(2**64)
+    with pytest.raises(ChainError, match=r"Timestamp error: \d+ is beyond 18446744073709551615"):
+        transfer(chain)
+    assert (chain.head.number, chain.pool().pending) == (0, {})
+    chain.set_time(1_800_000_000)
+    chain.set_next_timestamp(2**64 - 1)
+    assert chain.mine().header.timestamp == 2**64 - 1
+    with pytest.raises(ChainError, match="Timestamp error"):
+        chain.mine()
+    chain.rollback()
+    chain.set_time(1_800_000_000)
+    assert transfer(chain).block_timestamp == 1_800_000_000
+
+
 # Fee history
 
 
