@@ -49,7 +49,6 @@ from state import (
     GenesisAccount,
     MemoryStore,
     Store,
-    StoreError,
     Table,
     WorldState,
 )
@@ -237,23 +236,24 @@ class Chain(Reader):
             check_account(tx, self._head.world.account(tx.sender) or NO_ACCOUNT)
             if self._automine:
                 check_fee(tx, tx.sender, self.next_base_fee())
-            self._pool.add(tx)
-            if not self._automine:
-                self._log(tx)
-            self.events.pending(tx)
-            if self._automine:
-                self._mine_waiting(tx)
-                if tx.hash in self._pool:
-                    self._log(tx)
+            before = self._pool.add(tx)
+            try:
+                if not self._automine:
+                    self._waiting.add(tx)
+                self.events.pending(tx)
+                if self._automine:
+                    self._mine_waiting(tx)
+                    if tx.hash in self._pool:
+                        self._waiting.add(tx)
+            except BaseException:
+                self._take_back(tx, before)
+                raise
         return tx.hash
 
-    def _log(self, tx: SignedTransaction) -> None:
-        """Write down that a transaction waits; where that cannot be, it does not."""
-        try:
-            self._waiting.add(tx)
-        except StoreError:
-            self._pool.remove(tx.hash)
-            raise
+    def _take_back(self, tx: SignedTransaction, before: SignedTransaction | None) -> None:
+        """Have a transaction wait no more that was not taken, and the one wait again whose place it took."""
+        if self._pool.remove(tx.hash) is not None and before is not None:
+            self._pool.add(before)
 
     def _check_contract(self, tx: SignedTransaction) -> None:
         """Raise ContractRefused for a creation whose init code could only fail."""
@@ -563,9 +563,9 @@ class Chain(Reader):
         """Go back; handles from this one on are used up. Tell whether there was such a handle."""
         with self._lock:
             kept = self._snapshots.get(snapshot)
-            self._snapshots = {handle: each for handle, each in self._snapshots.items() if handle < snapshot}
             if kept is None:
                 return False
+            self._snapshots = {handle: each for handle, each in self._snapshots.items() if handle < snapshot}
             self._go_back(kept.head.number, kept.root, kept.settings)
             self._pool, self._impersonated, self._automine = kept.pool, kept.impersonated, kept.automine
             self._level_waiting()

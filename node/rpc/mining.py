@@ -10,8 +10,10 @@ from typing import Any
 class IntervalMining:
     """Mines every so many seconds on a thread of its own, or not at all."""
 
-    def __init__(self, mine: Callable[[], Any]) -> None:
+    def __init__(self, mine: Callable[[], Any], on_fault: Callable[[Exception], None]) -> None:
+        """Have `mine` make the blocks; `on_fault` is told where that raises, and the next is tried in its time."""
         self._mine = mine
+        self._on_fault = on_fault
         self._lock = threading.Lock()
         self._stop: threading.Event | None = None
         self._seconds: float | None = None
@@ -35,4 +37,7 @@ class IntervalMining:
 
     def _run(self, stop: threading.Event, seconds: float) -> None:
         while not stop.wait(min(seconds, threading.TIMEOUT_MAX)):
-            self._mine()
+            try:
+                self._mine()
+            except Exception as error:  # noqa: BLE001  # whatever it was, the clock goes on
+                self._on_fault(error)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import traceback
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from sys import platform
 from typing import Self
 
 from evmc import Result, Status
@@ -21,6 +22,7 @@ from node.rpc.limits import Limits
 from node.rpc.mining import IntervalMining
 from node.rpc.session import Session
 from node.rpc.subscriptions import Subscriptions
+from state import StoreError
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class Service:
         self.settings = Settings()
         self.filters = Filters(chain, self.limits)
         self.subscriptions = Subscriptions(chain, self.limits)
-        self.mining = IntervalMining(chain.mine)
+        self.mining = IntervalMining(chain.mine, _no_block)
         self.executions = Executions.on(chain.machine)
         self.lock = threading.Lock()
 
@@ -83,13 +85,22 @@ class Context:
         return self.service.chain
 
 
+def _no_block(error: Exception) -> None:
+    """Say that the clock made no block; the next one may be possible."""
+    known = translate(error)
+    if known is None:
+        traceback.print_exception(error)
+    else:
+        print(f"Error: no block was made: {known.message}", file=sys.stderr, flush=True)  # noqa: T201  # nobody asked
+
+
 def client_version() -> str:
     """Return the name and version of this node."""
     try:
         release = version("ewasm")
     except PackageNotFoundError:
         release = "unknown"
-    return f"ewasm/v{release}/{platform}/python{python_version()}"
+    return f"ewasm/v{release}/{sys.platform}/python{python_version()}"
 
 
 def translate(error: Exception) -> RpcError | None:
@@ -98,6 +109,8 @@ def translate(error: Exception) -> RpcError | None:
         return execution_error(error.result, str(error))
     if isinstance(error, ChainError):
         return RpcError(error.code, str(error))
+    if isinstance(error, StoreError):
+        return Refused(f"{error}; this says nothing about the contract")
     if isinstance(error, MemoryError):
         return Refused("out of memory; this says nothing about the contract")
     return None

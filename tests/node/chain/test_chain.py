@@ -41,7 +41,7 @@ from node.chain.errors import (
 )
 from node.chain.fees import base_fee_after
 from node.host import create_address
-from state import EMPTY_ROOT, Store, WorldState, keccak256
+from state import EMPTY_ROOT, Changes, MemoryStore, Store, StoreError, WorldState, keccak256
 from tests.helpers import fixture_code
 from tests.node.chain.conftest import NewChain
 from tests.node.chain.world import (
@@ -72,6 +72,18 @@ from tests.node.chain.world import (
     transfer_data,
 )
 from tests.node.world import word
+
+
+class Full(MemoryStore):
+    """A store whose disk is full for a while."""
+
+    full = False
+
+    def write(self, changes: Changes) -> None:
+        """Write, or fail."""
+        if self.full:
+            raise StoreError("cannot be written: the disk is full")
+        super().write(changes)
 
 
 def consistent(chain: Chain, block: Block) -> None:
@@ -525,3 +537,27 @@ def test_both_stores_make_the_same_chain(new_chain: NewChain, new_store: Any) ->
     assert chain.head == memory.head
     for number in (1, 2, 3):
         consistent(chain, chain.block(number))
+
+
+def test_what_cannot_be_written_was_not_taken(new_chain: NewChain) -> None:
+    """The client is told of an error, so nothing may come of its transaction later."""
+    store = Full()
+    chain = new_chain(store)
+    transfer(chain)
+    chain.set_automine(False)
+    waiting = chain.submit(signed(chain, BOB, max_fee=2 * GWEI))
+    chain._automine = True
+    root, head = chain.state().root, chain.head
+    store.full = True
+    refused = signed(chain), signed(chain, BOB, nonce=0, max_fee=100 * GWEI, max_tip=2 * GWEI)
+    for tx in refused:
+        with pytest.raises(StoreError, match="the disk is full"):
+            chain.submit(tx)
+        assert (chain.head, chain.state().root, chain.transaction(tx.hash)) == (head, root, None)
+    store.full = False
+    assert [tx.hash for tx in chain._pool.transactions()] == [waiting], "the one whose place was taken waits again"
+    consistent(chain, chain.mine())
+    receipt = chain.receipt(chain.submit(refused[0]))
+    assert receipt is not None
+    assert receipt.succeeded
+    consistent(chain, chain.block())

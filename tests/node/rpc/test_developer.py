@@ -11,6 +11,7 @@ import pytest
 
 from evmc import Address
 from node.host import create_address
+from state import Changes, StoreError
 from tests.helpers import fixture_code
 from tests.node.rpc.running import ALICE, BOB, CAROL, DEPLOY, Running, running
 from tests.node.world import call as call_data
@@ -372,3 +373,34 @@ def test_what_cannot_be_traced_is_said(still: Running) -> None:
     assert still.error("debug_traceTransaction", "0x" + "11" * 32) == (-32_000, "transaction not found")
     assert "callTracer" in still.error("debug_traceTransaction", "0x" + "11" * 32, {"tracer": "{result: 1}"})[1]
     assert still.ask("debug_traceCall", {"to": str(BOB)}, "latest", {"tracer": "noopTracer"}) == {}
+
+
+# What goes wrong while blocks are made
+
+
+def test_a_block_that_cannot_be_made_does_not_stop_the_clock(
+    still: Running, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = still.node.chain.database.store
+    full, tried, write = threading.Event(), threading.Event(), store.write
+    full.set()
+
+    def write_or_fail(changes: Changes) -> None:
+        if full.is_set():
+            tried.set()
+            raise StoreError("the disk is full")
+        write(changes)
+
+    monkeypatch.setattr(type(store), "write", lambda _store, changes: write_or_fail(changes))
+    assert still.error("anvil_mine") == (-32_000, "the disk is full; this says nothing about the contract")
+    tried.clear()
+    made = threading.Event()
+    still.node.chain.events.on_block(lambda _block, _receipts: made.set())
+    still.node.service.mining.set(0.01)
+    assert tried.wait(10)
+    full.clear()
+    assert made.wait(10)
+    still.node.service.mining.set(None)
+    said = capfd.readouterr().err
+    assert "Error: no block was made: the disk is full" in said
+    assert "Traceback" not in said
