@@ -80,6 +80,9 @@ def test_a_handle_is_used_up_with_all_later_ones(chain: Chain) -> None:
     assert not chain.revert(handles[1])
     assert not chain.revert(handles[2])
     assert chain.revert(handles[0])
+    later = chain.snapshot()
+    assert not chain.revert(handles[2])
+    assert chain.revert(later), "a handle that was used up takes no later one with it"
     assert not chain.revert(99)
 
 
