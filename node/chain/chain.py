@@ -418,6 +418,11 @@ class Chain(Reader):
         if built.refused:
             self._level_waiting()
 
+    def _forget_used(self) -> None:
+        """Have nothing wait whose nonce is used up in the state as it is now."""
+        for sender in self._pool.senders():
+            self._pool.remove_below(sender, self.nonce(sender))
+
     def _tell(self, blocks: list[tuple[Block, tuple[Outcome, ...]]]) -> None:
         if self.events.wants_blocks:
             for block, outcomes in blocks:
@@ -582,6 +587,7 @@ class Chain(Reader):
                 raise ChainError(f"cannot remove {depth} blocks, there are {self.head.number} after the first")
             self._go_back(number, self.state(number).root, self._settings)
             self._snapshots = {handle: each for handle, each in self._snapshots.items() if each.head.number <= number}
+            self._forget_used()
             self._level_waiting()
             return self.head
 
@@ -624,8 +630,7 @@ class Chain(Reader):
         accounts: Mapping[Address, GenesisAccount] = dump.parse(dumped)
         with self._lock:
             self._apply(dump.loading(self._head.world, accounts))
-            for sender in self._pool.senders():
-                self._pool.remove_below(sender, self.nonce(sender))
+            self._forget_used()
 
     def close(self) -> None:
         """Keep what waits in the store and end the helper threads; the store stays open."""

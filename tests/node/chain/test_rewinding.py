@@ -118,6 +118,19 @@ def test_a_new_beginning(chain: Chain) -> None:
     assert transact(chain, BOB, to=NOBODY).transaction.chain_id == 5
 
 
+def test_what_the_state_before_has_used_up_waits_no_more(chain: Chain) -> None:
+    """A dump lowers a nonce, and the block before has it higher."""
+    dumped = chain.dump()
+    chain.set_nonce(ALICE, 1)
+    chain.mine(2)
+    chain.load(dumped)
+    chain.set_automine(False)
+    chain.submit(signed(chain, nonce=0))
+    chain.rollback()
+    assert chain.nonce(ALICE) == 1
+    assert not chain._pool.transactions()
+
+
 # By hand
 
 
