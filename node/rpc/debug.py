@@ -19,6 +19,7 @@ from node.rpc.eth import AT, HASH_PARAM
 from node.rpc.kinds import (
     OBJECT,
     BlockId,
+    Json,
     Kind,
     Unreadable,
     field,
@@ -112,7 +113,7 @@ class _Done:
 
 
 @TABLE.method("debug_traceTransaction", HASH_PARAM, CONFIG, result=OBJECT, reads=True)
-def trace_transaction(ctx: Context, transaction: Bytes32, config: TraceConfig) -> dict[str, Any]:
+def trace_transaction(ctx: Context, transaction: Bytes32, config: TraceConfig) -> Json | dict[str, Any]:
     """Run a mined transaction again and return its calls, its instructions, or the state it touched."""
     with ctx.reader.lent(ctx.timeout) as vm:
         again = replay(ctx.reader, transaction, vm)
@@ -127,7 +128,7 @@ def trace_transaction(ctx: Context, transaction: Bytes32, config: TraceConfig) -
 
 
 @TABLE.method("debug_traceCall", Param("transaction", CALL), AT, CONFIG, result=OBJECT, reads=True)
-def trace_call(ctx: Context, transaction: Call, block: BlockId, config: TraceConfig) -> dict[str, Any]:
+def trace_call(ctx: Context, transaction: Call, block: BlockId, config: TraceConfig) -> Json | dict[str, Any]:
     """Run a call and return its calls, its instructions, or the state it touched; nothing of it is kept."""
     site = ctx.reader.site(block, config.overrides, config.block)
     touched = Touched(site.view)
@@ -142,17 +143,19 @@ def trace_call(ctx: Context, transaction: Call, block: BlockId, config: TraceCon
 
 def _traced(
     ctx: Context, config: TraceConfig, call: Call, touched: Touched, run: Callable[[Machine], _Done]
-) -> dict[str, Any]:
+) -> Json | dict[str, Any]:
     """Run on a traced machine and return what was asked for."""
     seconds = ctx.timeout or DEFAULT_SECONDS
-    recorder = Recorder(config.steps, time.monotonic() + seconds)
+    tree = config.tracer == CALLS and not config.only_top
+    recorder = Recorder(config.steps, time.monotonic() + seconds, tree=tree)
     machine = ctx.reader.machine
     try:
         with _within(ctx.reader, config, seconds) as vm:
             traced = TracedVM(machine.ruleset, vm.engine, recorder, cache=vm.cache, steps=config.tracer == STEPS)
             done = run(machine.on(traced))
     except TraceTooLong as error:
-        raise Refused(f"{error}: ask for tracer {CALLS}") from error
+        less = "onlyTopCall" if config.tracer == CALLS else f"tracer {CALLS}"
+        raise Refused(f"{error}: ask for {less}") from error
     except Aborted as error:
         raise CallAborted(f"aborted by the node: the trace took longer than {seconds:g} s") from error
     if config.tracer == CALLS:
@@ -179,21 +182,22 @@ def _within(reader: Reader, config: TraceConfig, seconds: float) -> Iterator[Ewa
         yield vm
 
 
-def _calls(root: Frame | None, call: Call, done: _Done, config: TraceConfig) -> dict[str, Any]:
+def _calls(root: Frame | None, call: Call, done: _Done, config: TraceConfig) -> Json | dict[str, Any]:
     """Return the tree of calls; the outermost has the transaction's gas, and is there where nothing ran."""
+    outermost = {
+        "gas": hex_quantity(done.gas_limit),
+        "gasUsed": hex_quantity(done.gas_used),
+        "input": hex_data(call.data),
+        **({"output": hex_data(done.result.output)} if done.result.output else {}),
+    }
+    if root is not None:
+        return call_tree(root, outermost, only_top=config.only_top, with_logs=config.with_logs)
     document: dict[str, Any] = {
         "type": "CREATE" if call.to is None else "CALL",
         "from": hex_data(call.origin),
         "to": None if call.to is None else hex_data(call.to),
         "value": hex_quantity(call.value),
     }
-    if root is not None:
-        document = call_tree(root, only_top=config.only_top, with_logs=config.with_logs)
-    elif done.result.status is not Status.SUCCESS:
+    if done.result.status is not Status.SUCCESS:
         document["error"] = done.result.status.name.lower().replace("_", " ")
-    return document | {
-        "gas": hex_quantity(done.gas_limit),
-        "gasUsed": hex_quantity(done.gas_used),
-        "input": hex_data(call.data),
-        **({"output": hex_data(done.result.output)} if done.result.output else {}),
-    }
+    return document | outermost

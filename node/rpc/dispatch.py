@@ -18,6 +18,7 @@ from node.rpc.errors import (
     SERVER_ERROR,
     RpcError,
 )
+from node.rpc.kinds import compact
 from node.rpc.limits import Limits
 from node.rpc.table import Method, MethodTable
 
@@ -106,7 +107,7 @@ class Dispatcher:
             return None
 
     def call(self, name: str, params: Any, caller: Caller) -> Any:
-        """Call one method and return its result as JSON values; raise `RpcError`."""
+        """Call one method and return its result as JSON values, or as `Json`; raise `RpcError`."""
         method = self.table.find(name)
         if method is None:
             raise RpcError(METHOD_NOT_FOUND, f"the method {name[:100]} does not exist/is not available")
@@ -246,9 +247,9 @@ def _no_constant(name: str) -> NoReturn:
 
 def success(identifier: Any, result: Any) -> str:
     """Return the response with a result."""
-    return json.dumps({"jsonrpc": "2.0", "id": identifier, "result": result}, separators=(",", ":"))
+    return f'{{"jsonrpc":"2.0","id":{compact(identifier)},"result":{compact(result)}}}'
 
 
 def failure(identifier: Any, error: RpcError) -> str:
     """Return the response with an error."""
-    return json.dumps({"jsonrpc": "2.0", "id": identifier, "error": error.document()}, separators=(",", ":"))
+    return compact({"jsonrpc": "2.0", "id": identifier, "error": error.document()})

@@ -5,6 +5,7 @@ Quantities and data are encoded as in the Ethereum execution API; reading is as 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,18 @@ def shown(value: Any) -> str:
 
 def _same(value: Any) -> Any:
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A result that is JSON text already."""
+
+    text: str
+
+
+def compact(value: Any) -> str:
+    """Return a result as JSON without spaces."""
+    return value.text if isinstance(value, Json) else json.dumps(value, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)

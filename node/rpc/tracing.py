@@ -6,7 +6,6 @@ without a stack of 256-bit words.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -21,7 +20,7 @@ from gas.collector import Collector
 from gas.meter import PARTICLES
 from node.abi import revert_reason
 from node.host import NodeHost
-from node.rpc.kinds import hex_data, hex_quantity
+from node.rpc.kinds import Json, compact, hex_data, hex_quantity
 from state import EMPTY_CODE_HASH, Account, Diff, StateView
 from wasm.compiled import Aborted
 from wasm.decode import decode
@@ -39,8 +38,15 @@ _LOOK: Final = 1_024
 """Instructions between two looks at the clock."""
 
 
+MAX_KEPT: Final = 64 << 20
+"""Bytes of calls, with their inputs, outputs and logs, that one trace records."""
+
+_FRAME: Final = 1_024
+"""Bytes that a call takes by itself, about."""
+
+
 class TraceTooLong(Exception):
-    """More instructions than may be recorded."""
+    """More instructions, or more of calls, than may be recorded."""
 
 
 @dataclass(slots=True)
@@ -74,9 +80,14 @@ class Step:
 
 
 class Recorder:
-    """Gathers what a traced machine sees; `root` is the outermost message, once one has run."""
+    """Gathers what a traced machine sees; `root` is the outermost message, once one has run.
 
-    def __init__(self, max_steps: int | None = None, deadline: float | None = None) -> None:
+    With `tree` it keeps the messages that others send, too. Its methods raise TraceTooLong, which ends the run.
+    """
+
+    def __init__(self, max_steps: int | None = None, deadline: float | None = None, *, tree: bool = True) -> None:
+        self._tree = tree
+        self._kept = 0
         self.root: Frame | None = None
         self.steps: list[Step] = []
         self._max_steps = max_steps
@@ -89,7 +100,9 @@ class Recorder:
         """Take note that a message is sent."""
         frame = Frame(message, _type(message), _sender(message), to)
         if self._stack:
-            self._stack[-1].calls.append(frame)
+            if self._tree:
+                self._keep(_FRAME + len(message.input))
+                self._stack[-1].calls.append(frame)
         elif self.root is None:
             self.root = frame
         self._stack.append(frame)
@@ -99,6 +112,8 @@ class Recorder:
         """Take note of what came of it."""
         frame.result = result
         self._stack.pop()
+        if self._tree:
+            self._keep(len(result.output))
 
     def failed(self, _message: Message, reason: Reason) -> None:
         """Take note why the message that runs now fails."""
@@ -108,13 +123,23 @@ class Recorder:
     def logged(self, log: Log) -> None:
         """Take note of an event."""
         frame = self._stack[-1]
-        frame.logs.append((log, len(frame.calls)))
+        if self._tree or frame is self.root:
+            self._keep(_FRAME + len(log.data))
+            frame.logs.append((log, len(frame.calls)))
 
     def destroyed(self, address: Address, beneficiary: Address, balance: int) -> None:
         """Take note of a self-destruction: geth shows it as a call."""
+        if not self._tree:
+            return
+        self._keep(_FRAME)
         message = Message(gas=0, sender=address, recipient=beneficiary, value=cast(Any, balance))
         frame = Frame(message, "SELFDESTRUCT", address, beneficiary, Result(Status.SUCCESS))
         self._stack[-1].calls.append(frame)
+
+    def _keep(self, size: int) -> None:
+        self._kept += size
+        if self._kept > MAX_KEPT:
+            raise TraceTooLong(f"the trace has more than {MAX_KEPT >> 20} MiB of calls, inputs, outputs and logs")
 
     def tracer(self, message: Message, code: bytes) -> Tracer:
         """Return what sees the instructions of a message."""
@@ -170,7 +195,10 @@ def _sender(message: Message) -> Address:
 
 
 class TracedVM(EwasmVM):
-    """A machine that tells a recorder of every message and, with `steps`, of every instruction."""
+    """A machine that tells a recorder of every message and, with `steps`, of every instruction.
+
+    It is for one message from outside at a time, on whatever threads those within it run.
+    """
 
     def __init__(
         self,
@@ -182,7 +210,7 @@ class TracedVM(EwasmVM):
         steps: bool = False,
     ) -> None:
         self.recorder = recorder
-        self._codes = threading.local()
+        self._code = b""
         trace = self._tracer if steps else recorder.alarm if engine.traces else None
         super().__init__(ruleset, engine, cache=cache, trace=trace, on_failure=recorder.failed)
 
@@ -205,7 +233,7 @@ class TracedVM(EwasmVM):
     def execute(self, host: Host, message: Message, code: bytes) -> Result:
         """Run a message; one that nobody sent is the outermost."""
         recorder = self.recorder
-        self._codes.current = code
+        self._code = code
         watched = cast(Host, _Watched(host, recorder))
         if message.depth:
             return super().execute(watched, message, code)
@@ -215,7 +243,7 @@ class TracedVM(EwasmVM):
         return result
 
     def _tracer(self, message: Message) -> Tracer:
-        return self.recorder.tracer(message, self._codes.current)
+        return self.recorder.tracer(message, self._code)
 
 
 class _Watched:
@@ -252,8 +280,32 @@ class _Watched:
 # Calls
 
 
-def call_tree(frame: Frame, *, only_top: bool = False, with_logs: bool = False) -> dict[str, Any]:
-    """Return a message and those it sent, as `callTracer` does."""
+def call_tree(root: Frame, outermost: Mapping[str, Any], *, only_top: bool = False, with_logs: bool = False) -> Json:
+    """Return a message and those it sent, as `callTracer` does; `outermost` replaces fields of the first.
+
+    The text is strung together here: messages nest deeper than what encodes JSON recurses.
+    """
+    parts: list[str] = []
+    left: list[Frame | str] = [root]
+    while left:
+        frame = left.pop()
+        if isinstance(frame, str):
+            parts.append(frame)
+            continue
+        document = _call(frame, with_logs=with_logs and not only_top)
+        if frame is root:
+            document |= outermost
+        parts.append(compact(document).removesuffix("}"))
+        left.append("}")
+        if frame.calls and not only_top:
+            left.append("]")
+            for index, each in reversed(list(enumerate(frame.calls))):
+                left += [each, "," if index else ',"calls":[']
+    return Json("".join(parts))
+
+
+def _call(frame: Frame, *, with_logs: bool) -> dict[str, Any]:
+    """Return a message without those it sent."""
     message, result = frame.message, frame.result
     assert result is not None
     document: dict[str, Any] = {
@@ -269,10 +321,6 @@ def call_tree(frame: Frame, *, only_top: bool = False, with_logs: bool = False) 
     if result.output:
         document["output"] = hex_data(result.output)
     document |= _failure(result, frame.reason)
-    if only_top:
-        return document
-    if frame.calls:
-        document["calls"] = [call_tree(each, with_logs=with_logs) for each in frame.calls]
     if with_logs and frame.logs and result.status is Status.SUCCESS:
         document["logs"] = [_log(log, before) for log, before in frame.logs]
     return document

@@ -19,13 +19,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from node.rpc.dispatch import success
 from node.rpc.errors import INTERNAL_ERROR, Refused, RpcError
+from node.rpc.kinds import Json
 
 GRACE: Final = 5.0
 """Seconds that a call may take beyond its time limit before its worker is ended from outside."""
 
 SUCCEEDED, FAILED = b"+", b"-"
 """What stands before a response: whether it is an error."""
+
+_BEFORE_RESULT: Final = success(None, Json("")).removesuffix("}")
+"""What stands before the result in a response without an id."""
 
 _SETTLED: Final = 1.0
 """Seconds after which a process that ends is replaced at once; one that ends sooner is, after as long."""
@@ -104,7 +109,7 @@ class Workers:
         answer = asyncio.run_coroutine_threadsafe(self.answer(None, name, params), self._loop).result()
         if answer.error is not None:
             raise answer.error
-        return json.loads(answer.text)["result"]
+        return Json(answer.text.removeprefix(_BEFORE_RESULT).removesuffix("}"))
 
     async def close(self) -> None:
         """End all workers."""

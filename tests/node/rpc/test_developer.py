@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -9,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from evmc import Address
+from evmc import MAX_DEPTH, Address
 from node.host import create_address
 from state import Changes, StoreError
-from tests.helpers import fixture_code
+from tests.helpers import fixture_code, wat
 from tests.node.rpc.running import ALICE, BOB, CAROL, DEPLOY, Running, running
+from tests.node.rpc.serving import request
 from tests.node.world import call as call_data
 from tests.node.world import word
 from wasm.engine import Engine
@@ -404,3 +406,60 @@ def test_a_block_that_cannot_be_made_does_not_stop_the_clock(
     said = capfd.readouterr().err
     assert "Error: no block was made: the disk is full" in said
     assert "Traceback" not in said
+
+
+# Traces of what is meant to be too much
+
+ITSELF = wat(
+    """(module
+      (import "ethereum" "callDelegate" (func $call (param i64 i32 i32 i32) (result i32)))
+      (import "ethereum" "getAddress" (func $address (param i32)))
+      (memory (export "memory") 1)
+      (func (export "main")
+        (call $address (i32.const 0))
+        (drop (call $call (i64.const 0x7fffffffffffffff) (i32.const 0) (i32.const 0) (i32.const 0)))))"""
+)
+"""Calls itself as deep as it goes."""
+
+BUSY = wat(
+    """(module
+      (import "ethereum" "call" (func $call (param i64 i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (func (export "main")
+        (loop $again
+          (drop (call $call (i64.const 0) (i32.const 64) (i32.const 32) (i32.const 0) (i32.const 65536)))
+          (br $again))))"""
+)
+"""Calls nobody with 64 KiB, again and again."""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_deepest_calls_are_traced(engine: Engine, workers: int) -> None:
+    with running(engine.name, workers=workers) as node:
+        node.ask("evm_setBlockGasLimit", hex(1 << 50))
+        node.ask("anvil_mine")
+        node.ask("anvil_setCode", STRANGER, "0x" + ITSELF.hex())
+        call = {"to": STRANGER}
+        body = json.dumps(request("debug_traceCall", call, "latest", {"tracer": "callTracer"}))
+        text = node.node.server.dispatcher.handle(body, node.node._caller(True, None))
+        assert text is not None
+        assert (text.count('"type":"DELEGATECALL"'), text.count('"calls":[{')) == (MAX_DEPTH, MAX_DEPTH)
+        assert (text.count("{"), text.count("[")) == (text.count("}"), text.count("]"))
+        steps = node.ask("debug_traceCall", call, "latest", {})["structLogs"]
+        assert max(step["depth"] for step in steps) == MAX_DEPTH + 1
+
+
+def test_a_trace_keeps_so_much_and_no_more(node: Running) -> None:
+    node.ask("anvil_setCode", STRANGER, "0x" + BUSY.hex())
+    call = {"to": STRANGER, "gas": hex(3_000_000)}
+    code, message = node.error("debug_traceCall", call, "latest", {"tracer": "callTracer"})
+    assert (code, message.split(": ")) == (
+        -32_000,
+        ["the trace has more than 64 MiB of calls, inputs, outputs and logs", "ask for onlyTopCall"],
+    )
+    for config in (
+        {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}},
+        {"tracer": "prestateTracer"},
+        {"tracer": "noopTracer"},
+    ):
+        node.ask("debug_traceCall", call, "latest", config)
