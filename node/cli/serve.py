@@ -177,8 +177,14 @@ def _print_addresses(addresses: list[tuple[str, int]]) -> None:
         click.echo(f"Listening on [{host}]:{port}" if ":" in host else f"Listening on {host}:{port}")
 
 
+def _say(text: str) -> None:
+    """Print what happens, if anybody listens and can read it: no request fails for that."""
+    with suppress(OSError, ValueError):
+        click.echo(text)
+
+
 def _print_call(name: str, error: RpcError | None) -> None:
-    click.echo(show.one_line(f"{name:.100}" if error is None else f"{name:.100}: {error.message} ({error.code})"))
+    _say(show.one_line(f"{name:.100}" if error is None else f"{name:.100}: {error.message} ({error.code})"))
 
 
 def _print_block(node: Node, block: Block, receipts: tuple[BlockReceipt, ...]) -> None:
@@ -205,7 +211,7 @@ def _print_block(node: Node, block: Block, receipts: tuple[BlockReceipt, ...]) -
         f"    Block Time: {block.header.timestamp} ({time})",
         "",
     ]
-    click.echo("\n".join(map(show.one_line, lines)))
+    _say("\n".join(map(show.one_line, lines)))
 
 
 def _why(receipt: BlockReceipt) -> str:

@@ -24,10 +24,12 @@ from node.rpc.table import Method, MethodTable
 
 NO_ID: Final = object()
 
-_MOST_OPENED: Final = 2
-"""Levels of a batch and of the request in it, around its parameters."""
+MOST_BRACKETS: Final = 1 << 20
+"""Arrays and objects in a request: the parser lets no other thread run until it has made them all."""
 
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
+_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
+_OTHERS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Caller(Protocol):
@@ -131,34 +133,34 @@ class Dispatcher:
     def _parse(self, body: bytes | str) -> Any:
         try:
             text = body if isinstance(body, str) else body.decode(json.detect_encoding(body))
-            brackets = text.count("[") + text.count("{")  # no more than these can be open at once
-            most = _MOST_OPENED + self.limits.depth
-            if brackets > most and _opened(text) > most:
+            around = 2 if text.lstrip()[:1] == "[" else 1
+            if _deeper(text, around + self.limits.depth):
                 raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels")
-            request = json.loads(text, parse_constant=_no_constant)
+            if text.count("[") + text.count("{") > MOST_BRACKETS and _brackets(text).count(b"[") > MOST_BRACKETS:
+                raise RpcError(INVALID_REQUEST, f"more than {MOST_BRACKETS} arrays and objects")
+            return json.loads(text, parse_constant=_no_constant)
         except ValueError as error:
             raise RpcError(PARSE_ERROR, f"parse error: {str(error)[:100]}") from None
-        levels = self.limits.depth + (2 if isinstance(request, list) else 1)
-        if brackets > levels and _deeper(request, levels):
-            raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels")
-        return request
 
     def _answer_all(self, requests: list[Any], caller: Caller) -> str | None:
         """Answer a batch in its order; once the answers are too large, the rest gets an error."""
         answers: list[str] = []
         size = 0
         for request in requests:
-            if size > self.limits.response:
-                error = RpcError(LIMIT_EXCEEDED, f"response of the batch above {self.limits.response} bytes")
-                identifier = _identifier(request)
-                if identifier is not NO_ID:
-                    answers.append(failure(identifier, error))
-                continue
-            answer = self._answer(request, caller)
+            answer = self._answer(request, caller) if size <= self.limits.response else self._left_out(request)
             if answer is not None:
                 answers.append(answer)
                 size += len(answer)
         return f"[{','.join(answers)}]" if answers else None
+
+    def _left_out(self, request: Any) -> str | None:
+        """Answer a request for which the batch has no room left."""
+        try:
+            identifier = _identifier(request)
+        except RpcError as error:
+            return failure(None, error)
+        full = RpcError(LIMIT_EXCEEDED, f"response of the batch above {self.limits.response} bytes")
+        return None if identifier is NO_ID else failure(identifier, full)
 
     def _answer(self, request: Any, caller: Caller) -> str | None:
         """Answer one request, None if it is a notification."""
@@ -209,36 +211,26 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
     return name, params
 
 
-def _opened(text: str) -> int:
-    """Return how many brackets are open at once, before anything is parsed.
+def _deeper(text: str, levels: int) -> bool:
+    """Tell whether more brackets are open at once, before anything is parsed.
 
     The parser recurses in C as deep as Python's recursion limit lets it, which libraries raise: deep enough to end the
-    process on a thread's stack.
+    process on a thread's stack. Every round takes away what is innermost, so that no bracket costs a step of Python.
     """
-    most = level = 0
-    for found in _BRACKETS.finditer(text):
-        mark = found[0]
-        if mark in "[{":
-            level += 1
-            most = max(most, level)
-        elif mark in "]}":
-            level -= 1
-    return most
-
-
-def _deeper(value: Any, levels: int) -> bool:
-    """Tell whether arrays and objects are nested deeper than so many levels."""
-    layer = [value]
+    if text.count("[") + text.count("{") <= levels:
+        return False
+    brackets = _brackets(text)
     for _ in range(levels):
-        layer = [
-            inner
-            for outer in layer
-            for inner in (outer.values() if isinstance(outer, dict) else outer if isinstance(outer, list) else ())
-            if isinstance(inner, dict | list)
-        ]
-        if not layer:
-            return False
-    return True
+        inner = brackets.replace(b"[]", b"")
+        if len(inner) == len(brackets):
+            return brackets.count(b"[") > levels
+        brackets = inner
+    return b"[]" in brackets
+
+
+def _brackets(text: str) -> bytes:
+    """Return the brackets of a text outside its strings, all made square."""
+    return _STRING.sub("", text).encode(errors="replace").translate(_SQUARE, _OTHERS)
 
 
 def _no_constant(name: str) -> NoReturn:

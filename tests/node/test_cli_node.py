@@ -236,3 +236,12 @@ def test_the_session_that_is_shown_is_what_happens(page: str, monkeypatch: pytes
     with running() as node, redirect_stdout(StringIO()) as output:
         exec(compile(program.replace("8545", str(node.port)), page, "exec"), {})
     assert output.getvalue() == printed
+
+
+def test_a_node_whose_output_nobody_reads_goes_on() -> None:
+    with started() as node:
+        assert node.child.stdout is not None
+        node.child.stdout.close()
+        for _ in range(3):
+            assert node.ask("eth_sendTransaction", {"from": str(ALICE), "to": str(BOB), "gas": "0x5208"})
+        assert node.ask("eth_blockNumber") == "0x3"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.rpc.dispatch import Dispatcher
+from node.rpc.dispatch import Dispatcher, _deeper
 from node.rpc.errors import RpcError
 from node.rpc.limits import Limits
 from tests.node.rpc.serving import Asker, request, small_table
@@ -227,6 +227,13 @@ def test_nesting_has_a_limit() -> None:
     assert answer(f"[{body(5)}]")[0]["result"] == json.loads(nested(4))
 
 
+def test_arrays_have_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.rpc.dispatch.MOST_BRACKETS", 10)
+    assert answer(request("echo", [[]] * 7))["result"] == [[]] * 7
+    assert error(request("echo", [[]] * 8)) == (-32_600, "more than 10 arrays and objects")
+    assert answer(request("echo", "[" * 20))["result"] == "[" * 20
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
@@ -253,3 +260,30 @@ def test_any_bytes_are_answered_with_json_or_nothing(body: bytes | str) -> None:
     ):
         assert each["jsonrpc"] == "2.0"
         assert ("result" in each) != ("error" in each)
+
+
+def levels_of(value: Any) -> int:
+    """Return how deep a value is nested, counted on the value."""
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(levels_of, value.values() if isinstance(value, dict) else value), default=0)
+
+
+@given(JSON, st.integers(0, 4))
+def test_nesting_is_seen_in_the_text(value: Any, levels: int) -> None:
+    assert _deeper(json.dumps(value), levels) == (levels_of(value) > levels)
+    assert _deeper(json.dumps(value, ensure_ascii=False), levels) == (levels_of(value) > levels)
+
+
+def test_a_batch_without_room_is_answered_to_its_end() -> None:
+    """Also where what is left is no request."""
+    small = Dispatcher(small_table(), Limits(response=10))
+    rest = [request("echo", 2, identifier=2), 5, None, [], {"id": []}, {"jsonrpc": "2.0", "method": "echo"}]
+    text = small.handle(json.dumps([request("echo", 1), *rest]), Asker())
+    assert text is not None
+    found = json.loads(text)
+    assert [(each["id"], each.get("error", {}).get("code")) for each in found] == [
+        (1, None),
+        (2, -32_005),
+        *[(None, -32_600)] * 4,
+    ]
