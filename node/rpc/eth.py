@@ -36,6 +36,7 @@ from node.rpc.kinds import (
     hex_quantity,
     optional,
     read_list,
+    read_slot,
 )
 from node.rpc.objects import BLOCK_OVERRIDE, CALL, LOG_QUERY, OVERRIDES, LogQuery
 from node.rpc.service import Context, execution_error, is_pending
@@ -44,6 +45,8 @@ from state import prove_account
 
 TABLE: Final = MethodTable()
 MAX_FEE_HISTORY: Final = 1_024
+MAX_SLOTS: Final = 1_024
+"""Slots that are proved at once, as in geth."""
 
 AT: Final = Param("block", BLOCK, "latest")
 ADDRESS_PARAM: Final = Param("address", ADDRESS)
@@ -68,6 +71,16 @@ def _read_percentiles(value: Any) -> tuple[float, ...]:
 PERCENTILES: Final = Kind(
     "array of number", {"type": "array", "items": {"type": "number", "minimum": 0, "maximum": 100}}, _read_percentiles
 )
+
+
+def _read_slots(value: Any) -> tuple[Bytes32, ...]:
+    slots = read_list(value)
+    if len(slots) > MAX_SLOTS:
+        raise Unreadable(f"at most {MAX_SLOTS} slots are expected, not {len(slots)}")
+    return each(read_slot)(slots)
+
+
+SLOTS: Final = Kind("array of slot", array(SLOT).schema, _read_slots)
 
 
 # The chain
@@ -171,7 +184,7 @@ def get_storage_at(ctx: Context, address: Address, slot: Bytes32, block: BlockId
     return ctx.reader.state(block).storage(address, slot)
 
 
-@TABLE.method("eth_getProof", ADDRESS_PARAM, Param("slots", array(SLOT)), AT, result=OBJECT, reads=True)
+@TABLE.method("eth_getProof", ADDRESS_PARAM, Param("slots", SLOTS), AT, result=OBJECT, reads=True)
 def get_proof(ctx: Context, address: Address, slots: tuple[Bytes32, ...], block: BlockId) -> dict[str, Any]:
     """Return an account and slots with the trie nodes that prove them (EIP-1186)."""
     proof = prove_account(ctx.reader.state(block), address, slots)

@@ -28,6 +28,8 @@ from node.rpc.kinds import (
 from node.transaction import AccessList
 
 MAX_TOPICS: Final = 4
+MAX_ALTERNATIVES: Final = 1_000
+"""Addresses in a filter, and hashes for one place of its topics, as in geth."""
 
 
 def read_access_list(value: Any) -> AccessList:
@@ -93,8 +95,16 @@ def read_log_query(value: Any) -> LogQuery:
     return LogQuery(wanted, first, last, block)
 
 
+def _few(value: list[Any], what: str) -> list[Any]:
+    if len(value) > MAX_ALTERNATIVES:
+        raise Unreadable(f"at most {MAX_ALTERNATIVES} {what} are expected, not {len(value)}")
+    return value
+
+
 def _addresses(value: Any) -> frozenset[Address]:
-    return frozenset(each(read_address)(value)) if isinstance(value, list) else frozenset({read_address(value)})
+    if not isinstance(value, list):
+        return frozenset({read_address(value)})
+    return frozenset(each(read_address)(_few(value, "addresses")))
 
 
 def _topics(value: Any) -> tuple[frozenset[Bytes32] | None, ...]:
@@ -111,7 +121,7 @@ def _topic(value: Any) -> frozenset[Bytes32] | None:
         return frozenset({read_hash(value)})
     if None in value:
         return None
-    return frozenset(each(read_hash)(value))
+    return frozenset(each(read_hash)(_few(value, "topics")))
 
 
 def read_overrides(value: Any) -> Mapping[Address, Override]:

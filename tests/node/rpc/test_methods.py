@@ -520,6 +520,23 @@ def test_accounts_are_shown_to_those_who_may_use_them(shared: Running) -> None:
     assert len(shared.ask("eth_accounts")) == 10
 
 
+@pytest.mark.parametrize(
+    ("method", "params", "message"),
+    [
+        ("eth_getProof", [str(ALICE), ["0x1"] * 1_025], "(slots): at most 1024 slots are expected, not 1025"),
+        ("eth_getLogs", [{"address": [str(ALICE)] * 1_001}], "at most 1000 addresses are expected, not 1001"),
+        (
+            "eth_newFilter",
+            [{"topics": [None, ["0x" + "00" * 32] * 1_001]}],
+            "at most 1000 topics are expected, not 1001",
+        ),
+    ],
+)
+def test_what_is_asked_for_at_once_has_a_number(shared: Running, method: str, params: list[Any], message: str) -> None:
+    code, said = shared.error(method, *params)
+    assert (code, said.endswith(message)) == (-32_602, True)
+
+
 VALUES = st.one_of(
     st.none(),
     st.booleans(),
