@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from evmc.reading import read_json
 from ewasm.ruleset import RulesetError
 from gas.schedule import EWASM, MAX_PRICE
 from wasm.instructions import BY_NAME, ROWS, Op
@@ -28,8 +29,8 @@ def opcode(op: Op) -> int:
 def read_costs(text: str) -> dict[int, int]:
     """Return costs by opcode; raise `RulesetError` that says which entry is wrong."""
     try:
-        given = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        given = read_json(text)
+    except ValueError as error:
         raise RulesetError(f"not JSON: {error}") from error
     if isinstance(given, list):
         given = dict(enumerate(given))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,11 @@ from eth_abi.abi import decode, encode, is_encodable_type
 from eth_abi.exceptions import ABITypeError, DecodingError, EncodingError, ParseError
 from eth_abi.grammar import ABIType, BasicType, TupleType, parse
 
+from evmc.reading import read_json
 from state import keccak256
+
+MAX_SIGNATURE = 4_096
+"""Characters of a signature: the time to read one grows with the square of its brackets."""
 
 _FULL = {"uint": "uint256", "int": "int256", "fixed": "fixed128x18", "ufixed": "ufixed128x18"}
 _SHORT = re.compile(rf"\b({'|'.join(_FULL)})\b")
@@ -45,6 +48,8 @@ class Signature:
 
 def parse_signature(text: str) -> Signature:
     """Parse `transfer(address,uint256)`, with results as in `balanceOf(address)(uint256)`; raise `AbiError`."""
+    if len(text) > MAX_SIGNATURE:
+        raise AbiError(f"signature {shorten(text)!r}: longer than {MAX_SIGNATURE} characters")
     match = _SIGNATURE.fullmatch(text)
     if match is None or not match[1]:
         raise AbiError(f"signature {shorten(text)!r}: expected NAME(TYPE,…) or NAME(TYPE,…)(TYPE,…)")
@@ -91,7 +96,7 @@ def encode_call(signature: Signature, arguments: Sequence[str]) -> bytes:
 def _value(type_: ABIType, given: Any) -> Any:
     """Return the value that text, or a piece of JSON, means as a type."""
     if type_.arrlist or isinstance(type_, TupleType):
-        items = json.loads(given) if isinstance(given, str) else given
+        items = read_json(given) if isinstance(given, str) else given
         if not isinstance(items, list):
             raise ValueError("a JSON list is expected")
         if type_.arrlist:

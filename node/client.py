@@ -6,13 +6,14 @@ It is written to be read by whoever writes that end in another language; the pro
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import aiohttp
+
+from evmc.reading import read_json
 
 Host: TypeAlias = Mapping[str, Callable[[dict[str, Any]], Awaitable[Any]]]
 """What answers questions: `host_getAccount` and its like, from their parameters to a result of JSON."""
@@ -92,7 +93,7 @@ class EngineClient:
             async for frame in socket:
                 if frame.type is not aiohttp.WSMsgType.TEXT:
                     continue
-                message = json.loads(frame.data)
+                message = read_json(frame.data)
                 if "method" in message:
                     task = asyncio.create_task(self._answer(socket, message))
                     self._answering.add(task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from evmc.reading import read_json
 from gas.meter import STACK_BUDGET
 from gas.metering import meter
 from gas.schedule import FREE
@@ -88,10 +88,10 @@ def run_file(path: Path, engine: Engine) -> Iterator[Outcome]:
 def _run_json(path: Path, engine: Engine) -> Iterator[Outcome]:
     """Run the commands of a converted script."""
     try:
-        script_json = json.loads(path.read_text("utf-8"))
+        script_json = read_json(path.read_text("utf-8"))
     except OSError as error:
         raise TestFileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TestFileError(f"{path}: not JSON ({error})") from error
     commands = script_json.get("commands") if isinstance(script_json, dict) else None
     if not isinstance(commands, list) or not all(isinstance(command, dict) for command in commands):

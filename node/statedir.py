@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from evmc import Address, Bytes32
+from evmc.reading import read_json
 from ewasm.ruleset import Ruleset
 from state import (
     Changes,
@@ -149,9 +150,9 @@ def ruleset_record(ruleset: Ruleset) -> Changes:
 def made_with(store: Store, folder: Path) -> MadeWith:
     """Return the ruleset that a store was made with; raise StateError if that is damaged."""
     try:
-        made = json.loads(store.get(Table.META, _RULESET) or b"")
+        made = read_json(store.get(Table.META, _RULESET) or b"")
         return MadeWith(str(made["name"]), str(made["hash"]))
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StateError(f"{folder / FILE}: damaged ({error}); restore it from a copy") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from coincurve import PrivateKey
 
 from evmc import U256, VM, Address, Bytes32, Log, TxContext
+from evmc.reading import read_json
 from ewasm.ruleset import Ruleset
 from ewasm.system import system_contracts
 from node.transaction import InvalidTransaction, Transaction, execute_transaction
@@ -46,10 +46,10 @@ def logs_hash(logs: tuple[Log, ...]) -> Bytes32:
 def run_file(path: Path, ruleset: Ruleset, vm: VM) -> Iterator[Outcome]:
     """Run every test of a file; raise `TestFileError` if it is no filled state test."""
     try:
-        tests = json.loads(path.read_text("utf-8"))
+        tests = read_json(path.read_text("utf-8"))
     except OSError as error:
         raise TestFileError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TestFileError(f"{path}: not JSON ({error})") from error
     if not isinstance(tests, dict):
         raise TestFileError(f"{path}: an object of tests is expected")

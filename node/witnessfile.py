@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from evmc import U256, Address, Bytes32, CallKind, Log, Message, Status, TxContext
+from evmc.reading import read_json
 from node.host import MAX_NONCE
 from node.transaction import Transaction
 from node.witness import Execution, Outcome, Step, Witness, WitnessError, outer_message
@@ -115,11 +116,9 @@ def _hex(data: bytes) -> str:
 def parse(text: str | bytes) -> Witness:
     """Return the witness that `dump` wrote; raise WitnessError that says what in it is not one, and where."""
     try:
-        value = json.loads(text if isinstance(text, str) else text.decode(), object_pairs_hook=_object)
+        value = read_json(text if isinstance(text, str) else text.decode(), object_pairs_hook=_object)
     except UnicodeDecodeError as error:
         raise WitnessError("not a witness: not text in UTF-8") from error
-    except RecursionError as error:
-        raise WitnessError("not a witness: JSON that is nested too deep") from error
     except ValueError as error:
         raise WitnessError(f"not a witness: not JSON ({error!s:.100})") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
 from evmc import U256, Address, Bytes32
+from evmc.reading import read_json
 from state.account import Account
 from state.codec import encode_string
 from state.database import Database
@@ -210,8 +211,8 @@ class _Import:
         if len(line) > MAX_LINE:
             raise self._error(f"longer than {MAX_LINE:,} bytes, which is no line of a state")
         try:
-            given = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            given = read_json(line)
+        except ValueError as error:
             what = f"not JSON ({error})" if line.endswith(b"\n") else "the file is cut off here"
             raise self._error(what) from error
         if not isinstance(given, dict):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from evmc import ZERO_BYTES32, Address
+from evmc.reading import read_json
 from node.chain.errors import ChainError, UnusableChain
 from node.chain.genesis import Genesis
 from state import AccountDiff, Change, Diff, GenesisAccount, StateView, WorldState
@@ -36,8 +37,8 @@ def dump(world: WorldState, number: int) -> bytes:
 def parse(dumped: bytes) -> Mapping[Address, GenesisAccount]:
     """Return the accounts of a dump, packed or not; raise ChainError if it is none."""
     try:
-        document = json.loads(_unpacked(dumped) if dumped[:2] == b"\x1f\x8b" else dumped)
-    except (zlib.error, ValueError, RecursionError) as error:
+        document = read_json(_unpacked(dumped) if dumped[:2] == b"\x1f\x8b" else dumped)
+    except (zlib.error, ValueError) as error:
         raise ChainError(f"not a dump of a state: {error}") from error
     if not isinstance(document, dict) or "accounts" not in document:
         raise ChainError("not a dump of a state: it has no accounts")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from evmc.reading import read_json
 from node.cli.options import InputError, UrlParam
 from node.witness import Witness, WitnessError
 from node.witnessfile import parse
@@ -36,8 +37,8 @@ def ask(url: str, method: str, *params: Any) -> Any:
     if len(text) > MAX_ANSWER:
         raise InputError(f"{url}: {method}: an answer of more than {MAX_ANSWER} bytes")
     try:
-        answer = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        answer = read_json(text)
+    except ValueError as error:
         raise InputError(f"{url}: {method}: an answer that is not JSON") from error
     refusal = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(refusal, dict):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any
 import click
 
 from evmc import U256
+from evmc.reading import read_json
 from ewasm.ruleset import Ruleset, RulesetError, find_ruleset
 from node.abi import revert_reason
 from node.chain import DERIVATION_PATH, Block, BlockReceipt, Genesis, UnusableChain, Wallet
@@ -119,8 +119,8 @@ def _genesis(options: Mapping[str, Any], wallet: Wallet) -> Genesis:
             base_fee=int(options["base_fee"]),
         )
     try:
-        return Genesis.parse(json.loads(read_bytes(file)))
-    except (ValueError, RecursionError) as error:
+        return Genesis.parse(read_json(read_bytes(file)))
+    except ValueError as error:
         raise InputError(f"{file}: no JSON: {error!s:.100}") from error
     except UnusableChain as error:
         raise InputError(f"{file}: {error}") from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
+from evmc.reading import more_brackets, nested_deeper
 from node.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -26,10 +26,6 @@ NO_ID: Final = object()
 
 MOST_BRACKETS: Final = 1 << 20
 """Arrays and objects in a request: the parser lets no other thread run until it has made them all."""
-
-_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)', re.DOTALL)
-_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
-_OTHERS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 class Caller(Protocol):
@@ -134,9 +130,9 @@ class Dispatcher:
         try:
             text = body if isinstance(body, str) else body.decode(json.detect_encoding(body))
             around = 2 if text.lstrip()[:1] == "[" else 1
-            if _deeper(text, around + self.limits.depth):
+            if nested_deeper(text, around + self.limits.depth):
                 raise RpcError(INVALID_REQUEST, f"nested deeper than {self.limits.depth} levels")
-            if text.count("[") + text.count("{") > MOST_BRACKETS and _brackets(text).count(b"[") > MOST_BRACKETS:
+            if more_brackets(text, MOST_BRACKETS):
                 raise RpcError(INVALID_REQUEST, f"more than {MOST_BRACKETS} arrays and objects")
             return json.loads(text, parse_constant=_no_constant)
         except ValueError as error:
@@ -209,28 +205,6 @@ def _checked(request: dict[str, Any]) -> tuple[str, Any]:
     if not isinstance(params, list | dict):
         raise RpcError(INVALID_REQUEST, "invalid request: params is to be an array or an object")
     return name, params
-
-
-def _deeper(text: str, levels: int) -> bool:
-    """Tell whether more brackets are open at once, before anything is parsed.
-
-    The parser recurses in C as deep as Python's recursion limit lets it, which libraries raise: deep enough to end the
-    process on a thread's stack. Every round takes away what is innermost, so that no bracket costs a step of Python.
-    """
-    if text.count("[") + text.count("{") <= levels:
-        return False
-    brackets = _brackets(text)
-    for _ in range(levels):
-        inner = brackets.replace(b"[]", b"")
-        if len(inner) == len(brackets):
-            return brackets.count(b"[") > levels
-        brackets = inner
-    return b"[]" in brackets
-
-
-def _brackets(text: str) -> bytes:
-    """Return the brackets of a text outside its strings, all made square."""
-    return _STRING.sub("", text).encode(errors="replace").translate(_SQUARE, _OTHERS)
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
+from evmc.reading import read_json
+
 _PREFIX: Final = "host-"
 
 
@@ -56,8 +58,8 @@ class Questions:
         if not self._count:
             return False
         try:
-            message = json.loads(data)
-        except (ValueError, RecursionError):
+            message = read_json(data)
+        except ValueError:
             return False
         if not isinstance(message, dict) or "method" in message:
             return False

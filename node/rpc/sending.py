@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from evmc import Address, Bytes32
+from evmc.reading import read_json
 from node.chain import Call, MinedTransaction
 from node.rpc.errors import InvalidParams
 from node.rpc.format import payload_document, pool_document, raw_document, transaction_document
@@ -32,8 +32,8 @@ TABLE: Final = MethodTable()
 def _read_typed_data(value: Any) -> Mapping[str, Any]:
     if isinstance(value, str):
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
+            value = read_json(value)
+        except ValueError:
             raise Unreadable("an object of EIP-712, or its JSON, is expected") from None
     return read_object(value)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict, namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from eth_abi.abi import decode, encode
 from eth_abi.exceptions import DecodingError, EncodingError
 
 from evmc import Address, Bytes32, Log
+from evmc.reading import read_json
 from node.abi import AbiError, shorten
 from state import keccak256
 
@@ -238,7 +238,7 @@ class Interface:
                 where = f"ABI file {found}"
                 found = Path(found).read_text("utf-8")
             if isinstance(found, str):
-                found = json.loads(found)
+                found = read_json(found)
             if isinstance(found, Mapping):
                 found = found["abi"]
             return cls(found)

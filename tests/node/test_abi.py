@@ -185,6 +185,12 @@ def as_json(value: Any) -> Any:
     return [as_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def test_a_signature_has_a_length() -> None:
+    """The time to read one grows with the square of its brackets."""
+    with pytest.raises(AbiError, match="longer than 4096 characters"):
+        parse_signature("f(uint256" + "[]" * 100_000 + ")")
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.lists(VALUES, max_size=4))
 def test_any_value_goes_there_and_back(pairs: list[tuple[str, Any]]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.rpc.dispatch import Dispatcher, _deeper
+from node.rpc.dispatch import Dispatcher
 from node.rpc.errors import RpcError
 from node.rpc.limits import Limits
 from tests.node.rpc.serving import Asker, request, small_table
@@ -260,19 +260,6 @@ def test_any_bytes_are_answered_with_json_or_nothing(body: bytes | str) -> None:
     ):
         assert each["jsonrpc"] == "2.0"
         assert ("result" in each) != ("error" in each)
-
-
-def levels_of(value: Any) -> int:
-    """Return how deep a value is nested, counted on the value."""
-    if not isinstance(value, dict | list):
-        return 0
-    return 1 + max(map(levels_of, value.values() if isinstance(value, dict) else value), default=0)
-
-
-@given(JSON, st.integers(0, 4))
-def test_nesting_is_seen_in_the_text(value: Any, levels: int) -> None:
-    assert _deeper(json.dumps(value), levels) == (levels_of(value) > levels)
-    assert _deeper(json.dumps(value, ensure_ascii=False), levels) == (levels_of(value) > levels)
 
 
 def test_a_batch_without_room_is_answered_to_its_end() -> None:
