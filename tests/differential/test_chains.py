@@ -60,7 +60,6 @@ def history(seed: int) -> list[list[Call]]:
         Call(to=TOKEN, data=transfer_data(BOB, 10**30)),
         Call(to=NOBODY, value=U256(7)),
         Call(to=REVERTER, value=U256(1)),
-        Call(to=LOOPER, gas=40_000),
         Call(to=CALLER, data=call("set(bytes32,bytes32)", word(chance.randrange(4)), word(chance.randrange(3)))),
         Call(to=CALLER, data=call("setAndFail(bytes32,bytes32)", ONE, ONE)),
         Call(to=CALLER, data=call("note(bytes32,bytes)", ONE, chance.randbytes(9))),
@@ -69,7 +68,8 @@ def history(seed: int) -> list[list[Call]]:
         Call(to=CALLER, data=create, gas=1_000_000),
         *kill,
     ]
-    return [chance.choices(kinds, k=chance.randrange(1, 6)) for _ in range(6)]
+    last = [Call(to=LOOPER, gas=40_000), Call(to=REVERTER), Call(to=NOBODY)]
+    return [*(chance.choices(kinds, k=chance.randrange(1, 6)) for _ in range(6)), last]
 
 
 @pytest.mark.parametrize("seed", range(2))
