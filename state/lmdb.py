@@ -188,6 +188,8 @@ class LmdbStore:
             raise self._failure(error) from error
         except OSError as error:
             raise StoreError(f"{error.filename or self._path}: {error.strerror or error}") from error
+        except UnicodeEncodeError as error:
+            raise StoreError(f"{self._path}: LMDB takes names in UTF-8 only") from error
         environment.reader_check()
         end = _pages_end(environment)
         if size and end > size and not self._is_whole(size, end):

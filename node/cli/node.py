@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from node.cli.options import AmountParam, GasParam, engine_option
+from node.cli.options import AmountParam, GasParam, SecondsParam, engine_option
 from node.defaults import BLOCK_GAS_LIMIT, CHAIN_ID, MNEMONIC
 from node.extras import needed_by
 from node.rpc.limits import Limits
@@ -76,7 +76,7 @@ def _limit_options(function: F) -> F:
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
-    "--block-time", type=click.FloatRange(0.01), help="Seconds between blocks, in place of one for each transaction."
+    "--block-time", type=SecondsParam(0.01), help="Seconds between blocks, in place of one for each transaction."
 )
 @click.option("--no-mining", is_flag=True, help="Make blocks only when told to.")
 @click.option(
@@ -102,7 +102,7 @@ def _limit_options(function: F) -> F:
 )
 @engine_option
 @click.option(
-    "--call-timeout", type=click.FloatRange(0.001), help="Seconds after which a call is aborted.  [default: never]"
+    "--call-timeout", type=SecondsParam(0.001), help="Seconds after which a call is aborted.  [default: never]"
 )
 @click.option(
     "--workers", type=click.IntRange(0, 256), default=0, show_default=True, help="Processes for calls that only read."
@@ -127,6 +127,8 @@ def node(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("give either --block-time or --no-mining, not both")
     if options["port"] and options["port"] == options["substrate_port"]:
         raise click.UsageError("--port and --substrate-port must differ")
+    if not options["host"]:
+        raise click.UsageError("--host is empty, which would be all addresses; name one, or 0.0.0.0")
     given = {
         name for name in _GENESIS_OPTIONS if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
     }

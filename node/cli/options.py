@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,19 @@ class GasParam(_ParamType):
         if not 0 <= gas < 1 << 63:
             self.fail(f"{gas} is not between 0 and 2^63 - 1", param, ctx)
         return gas
+
+
+class SecondsParam(click.FloatRange):
+    """A time in seconds that ends: not "inf", not "nan"."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Parse the time."""
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{shorten(str(value))!r} is no number of seconds", param, ctx)
+        return seconds
 
 
 ruleset_option = click.option(

@@ -35,7 +35,10 @@ def serve(options: Mapping[str, Any], given: set[str]) -> None:
     wallet = _wallet(options["mnemonic"], options["accounts"])
     ruleset = _ruleset(options["ruleset_name"])
     folder: Path | None = options["folder"]
-    new = folder is None or not folder.exists() or not any(folder.iterdir())
+    try:
+        new = folder is None or not folder.exists() or not any(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}") from error
     with suppress(ImportError, ValueError, OSError):
         _raise_file_limit()
     try:

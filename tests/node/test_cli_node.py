@@ -245,3 +245,27 @@ def test_a_node_whose_output_nobody_reads_goes_on() -> None:
         for _ in range(3):
             assert node.ask("eth_sendTransaction", {"from": str(ALICE), "to": str(BOB), "gas": "0x5208"})
         assert node.ask("eth_blockNumber") == "0x3"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--block-time", "nan"), "'nan' is no number of seconds"),
+        (("--block-time", "inf"), "'inf' is no number of seconds"),
+        (("--call-timeout", "nan"), "'nan' is no number of seconds"),
+        (("--call-timeout", "1e400"), "'1e400' is no number of seconds"),
+        (("--host", ""), "--host is empty, which would be all addresses"),
+        (("--state", "/dev/null"), "/dev/null"),
+        (("--state", "a" * 300), "File name too long"),
+        (("--state", "\udcff"), "LMDB takes names in UTF-8 only"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line(
+    options: tuple[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("node", "--port", 0, *options)
+    assert done.status == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
