@@ -28,7 +28,7 @@ LIMITS: Final = {
     "filters": "Filters of all clients.",
     "filter_seconds": "Seconds after which a filter that nobody asks is dropped.",
     "logs": "Logs in one answer.",
-    "body_seconds": "Seconds that sending a request may take.",
+    "body_seconds": "Seconds that sending a request may take, and that a new connection may be silent.",
 }
 """The limits of the server, each an option `--max-…`."""
 

@@ -31,6 +31,9 @@ HEARTBEAT: Final = 30.0
 LINGER: Final = 0.5
 """Seconds in which the rest of a refused request is still read, so that the client sees the refusal."""
 
+_LOOK: Final = 0.5
+"""Seconds between two looks at connections on which no request has come."""
+
 _METHODS: Final = "POST, OPTIONS"
 
 
@@ -61,6 +64,8 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._sockets: dict[web.WebSocketResponse, asyncio.Transport | None] = {}
         self._open = 0
+        self._asked: set[object] = set()
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> list[tuple[str, int]]:
         """Listen; return the addresses and ports. Raise OSError where that is not possible."""
@@ -76,19 +81,35 @@ class Server:
         except BaseException:
             await self._runner.cleanup()
             raise
+        self._watching = asyncio.create_task(self._cut_silent(self._runner))
         return [address[:2] for address in self._runner.addresses]
 
     async def stop(self) -> bool:
         """Take no more requests, say goodbye to sockets, let calls under way end; tell whether all did, in time."""
         sockets = [self._close(socket, WSCloseCode.GOING_AWAY, "the node stops") for socket in list(self._sockets)]
         await asyncio.gather(*sockets)
+        if self._watching is not None:
+            self._watching.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
         return await asyncio.to_thread(self._pool.close, LAST_CALLS)
 
+    async def _cut_silent(self, runner: web.AppRunner) -> None:
+        """Cut off who has connected and does not send the head of a request; after the first one aiohttp sees to it."""
+        loop, waiting = asyncio.get_running_loop(), dict[web.RequestHandler, float]()
+        while runner.server is not None:
+            await asyncio.sleep(_LOOK)
+            now, connections = loop.time(), runner.server.connections
+            self._asked.intersection_update(connections)
+            waiting = {each: waiting.get(each, now) for each in connections if each not in self._asked}
+            for each, since in waiting.items():
+                if now - since > self.limits.body_seconds and each.transport is not None:
+                    each.transport.abort()
+
     # HTTP
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
+        self._asked.add(request.protocol)
         local, remote = _ends(request)
         refusal = self.access.refusal(request.headers, local)
         if refusal is not None:

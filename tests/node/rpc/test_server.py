@@ -234,6 +234,24 @@ def test_a_reader_that_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -
         assert ended(plug)
 
 
+def test_who_sends_no_request_is_cut_off() -> None:
+    """Neither nothing at all nor a head that never ends holds a connection; one that has asked may be idle."""
+    with (
+        serving(limits=Limits(body_seconds=1)) as port,
+        socket.create_connection((LOCAL, port), timeout=10) as silent,
+        socket.create_connection((LOCAL, port), timeout=10) as slow,
+        socket.create_connection((LOCAL, port), timeout=10) as idle,
+    ):
+        body = json.dumps(request("echo", 1)).encode()
+        idle.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert idle.recv(12) == b"HTTP/1.1 200"
+        slow.sendall(b"POST / HTTP/1.1\r\nHost: local")
+        assert ended(silent)
+        assert ended(slow)
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b"HTTP/1.1 405" in idle.recv(4_096) + idle.recv(4_096)
+
+
 def test_a_message_has_a_limit() -> None:
     async def run(client: aiohttp.ClientSession, url: str) -> None:
         async with client.ws_connect(url) as ws:
