@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from evmc import U256, Address, Bytes32, Gas
@@ -36,6 +36,7 @@ from node.chain.pool import Pool, PoolContent, PoolLimits
 from node.chain.reader import Head, Reader, Tag
 from node.chain.settings import SETTINGS, Settings
 from node.chain.signed import ACCESS_LIST, DYNAMIC_FEE, LEGACY, Payload, SignedTransaction
+from node.chain.snapshot import Snapshot
 from node.chain.waiting import WaitingLog, put_waiting, rows_waiting, take_up
 from node.chain.wallet import Wallet
 from node.defaults import BALANCE
@@ -58,18 +59,6 @@ from state.world import genesis_diff
 
 _BATCH: Final = 256
 """How many empty blocks are written together."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """What `revert` goes back to."""
-
-    head: Header
-    root: Bytes32
-    pool: Pool
-    settings: Settings
-    impersonated: frozenset[Address]
-    automine: bool
 
 
 class Chain(Reader):
@@ -125,7 +114,7 @@ class Chain(Reader):
         self._automine = automine
         self._impersonated: frozenset[Address] = frozenset()
         self._auto_impersonate = False
-        self._snapshots: dict[int, _Snapshot] = {}
+        self._snapshots: dict[int, Snapshot] = {}
         self._next_snapshot = 0
         self._pending: tuple[object, Built] | None = None
         self._opening: Opening | None = None
@@ -559,7 +548,7 @@ class Chain(Reader):
         with self._lock:
             handle = self._next_snapshot
             self._next_snapshot += 1
-            self._snapshots[handle] = _Snapshot(
+            self._snapshots[handle] = Snapshot(
                 self.head, self._head.world.root, self._pool.copy(), self._settings, self._impersonated, self._automine
             )
             return handle
