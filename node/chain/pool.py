@@ -19,10 +19,11 @@ PRICE_BUMP: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """How many transactions may wait: of one sender, and of all."""
+    """How many transactions may wait: of one sender, and of all; and how many bytes they may have."""
 
     sender: int = 1_024
     total: int = 8_192
+    bytes: int = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Pool:
         self._senders: dict[Address, dict[int, SignedTransaction]] = {}
         self._arrivals: dict[Bytes32, int] = {}
         self._by_hash: dict[Bytes32, SignedTransaction] = {}
+        self._bytes = 0
         self._count = count()
         self._lock = Lock()
 
@@ -76,12 +78,14 @@ class Pool:
                 raise PoolFull(f"account limit exceeded: {len(waiting)} transactions of {tx.sender} are waiting")
             elif len(self._by_hash) >= self.limits.total:
                 raise PoolFull(f"txpool is full: {len(self._by_hash)} transactions are waiting")
-            else:
-                self._senders.setdefault(tx.sender, waiting)
+            if self._bytes - (len(before.raw) if before else 0) + len(tx.raw) > self.limits.bytes:
+                raise PoolFull(f"txpool is full: {self._bytes} bytes are waiting, at most {self.limits.bytes}")
+            self._senders.setdefault(tx.sender, waiting)
             if before is not None:
                 self._forget(before)
             waiting[tx.nonce] = tx
             self._by_hash[tx.hash] = tx
+            self._bytes += len(tx.raw)
             self._arrivals[tx.hash] = next(self._count)
             self.version += 1
             return before
@@ -106,6 +110,7 @@ class Pool:
             self._senders.clear()
             self._arrivals.clear()
             self._by_hash.clear()
+            self._bytes = 0
             self.version += 1
 
     def next_nonce(self, sender: Address, nonce: int) -> int:
@@ -147,6 +152,7 @@ class Pool:
             other = Pool(self.limits)
             other._senders = {sender: dict(waiting) for sender, waiting in self._senders.items()}
             other._by_hash = dict(self._by_hash)
+            other._bytes = self._bytes
             other._arrivals = dict(self._arrivals)
             other._count = count(max(self._arrivals.values(), default=-1) + 1)
             other.version = self.version
@@ -172,6 +178,7 @@ class Pool:
 
     def _forget(self, tx: SignedTransaction) -> None:
         del self._by_hash[tx.hash]
+        self._bytes -= len(tx.raw)
         del self._arrivals[tx.hash]
 
 

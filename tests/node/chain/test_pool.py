@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evmc import U256, Address
-from node.chain import PoolLimits, SignedTransaction
+from node.chain import PoolLimits, SignedTransaction, Wallet
 from node.chain.errors import AlreadyKnown, PoolFull, ReplacementUnderpriced
 from node.chain.pool import Candidates, Pool
-from tests.node.chain.world import payload
+from tests.node.chain.world import ALICE, BOB, GWEI, WALLET, payload
 
 SENDERS = [Address.from_int(number) for number in range(1, 5)]
 _serial = count()
@@ -50,6 +50,22 @@ def arrivals(draw: st.DrawFn) -> list[SignedTransaction]:
     places = draw(st.lists(st.tuples(st.sampled_from(SENDERS), st.integers(0, 5)), unique=True, max_size=20))
     fees = st.integers(0, 50)
     return [tx(sender, nonce, fee := draw(fees), draw(st.integers(0, fee))) for sender, nonce in places]
+
+
+def test_what_waits_has_a_size() -> None:
+    wallet = Wallet(WALLET)
+    small, large = (wallet.sign(payload(nonce=nonce, data=bytes(size)), ALICE) for nonce, size in ((0, 10), (1, 5_000)))
+    dearer = wallet.sign(payload(nonce=0, data=bytes(40), max_fee=200 * GWEI, max_tip=2 * GWEI), ALICE)
+    pool = Pool(PoolLimits(bytes=len(small.raw) + len(large.raw)))
+    pool.add(small)
+    pool.add(large)
+    for more in (dearer, wallet.sign(payload(nonce=0), BOB)):
+        with pytest.raises(PoolFull, match="bytes are waiting"):
+            pool.copy().add(more)
+    pool.remove(large.hash)
+    assert pool.add(dearer) == small
+    pool.clear()
+    pool.add(large)
 
 
 @settings(deadline=None)
