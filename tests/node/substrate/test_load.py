@@ -15,9 +15,10 @@ import aiohttp
 
 from evmc import U256
 from node.chain import Chain, Genesis
+from node.defaults import COIN
 from node.rpc.execution import ABORTED, MAX_ASKING
 from node.rpc.limits import Limits
-from node.substrate.accounts import COIN, HOME, Native, genesis_account
+from node.substrate.accounts import HOME, Native, genesis_account
 from node.substrate.extrinsic import Extrinsic, sign
 from node.substrate.face import Face
 from node.substrate.keys import Keypair
