@@ -340,8 +340,8 @@ def growth_and_reads(folder: Path, sizes: tuple[int, ...], rounds: int) -> list[
         f"State: memory above an empty process while accounts are made, {STEP:,} a commit",
         ["accounts", "MiB at most", "bound", ""],
         notes=[
-            f"The cache of decoded nodes is set to {CACHE_BYTES >> 20} MiB. Recent accounts and remembered hashes of keys"
-            " are at most 65,536 each.",
+            f"The cache of decoded nodes is set to {CACHE_BYTES >> 20} MiB.",
+            "Recent accounts and remembered hashes of keys are at most 65,536 each.",
             "256 MiB are allowed for these, a step, and the interpreter's own. Mapped pages of the file do not count.",
         ],
     )
