@@ -21,7 +21,7 @@ from node.calibrate import calibrate as measure
 from node.chart import Bar, svg
 from node.cli import show
 from node.cli.files import write
-from node.cli.options import json_option, ruleset_option
+from node.cli.options import FILE_PATH, json_option, ruleset_option
 from node.proposal import propose
 
 _BLOCKS: Final = " ▏▎▍▌▋▊▉█"
@@ -58,11 +58,11 @@ _DECADES: Final = 4
 @click.option("--worst", type=click.IntRange(1), default="20", show_default=True, help="How many to show.")
 @click.option(
     "--write-ruleset",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     help="Write a ruleset with the prices that the rate asks for to this TOML file.",
 )
 @click.option("--lower", is_flag=True, help="In that ruleset, lower prices too.")
-@click.option("--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw all of it to this file.")
+@click.option("--svg", "picture", type=FILE_PATH, help="Draw all of it to this file.")
 @json_option
 def calibrate(
     engines: tuple[str, ...],

@@ -14,12 +14,12 @@ from ewasm.ruleset import Ruleset
 from gas.emission import write_out
 from node.cli import show
 from node.cli.files import read_code, write
-from node.cli.options import json_option, ruleset_option
+from node.cli.options import FILE_PATH, json_option, ruleset_option
 from wasm.encode import encode
 
 
 @click.command(short_help="Say whether the rules accept modules.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FILE_PATH)
 @ruleset_option
 @click.option("--debug", is_flag=True, help="Allow imports of the debug functions.")
 @json_option
@@ -59,8 +59,8 @@ def _as_json(path: Path, verdict: Verdict, ruleset: Ruleset) -> dict[str, Any]:
 
 
 @click.command(short_help="Write the metered module of FILE.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.argument("file", type=FILE_PATH)
+@click.option("-o", "--output", required=True, type=FILE_PATH, help="File to write.")
 @ruleset_option
 def meter(file: Path, output: Path, ruleset: Ruleset) -> None:
     """Write the metered module of FILE: it counts gas and stack by itself, on any engine.

@@ -18,14 +18,7 @@ from gas.report import Labels, amount
 from node.cli import show
 from node.cli.files import read_text, write
 from node.cli.fresh import fresh_call
-from node.cli.options import (
-    ADDRESS,
-    InputError,
-    RulesetParam,
-    call_data,
-    comparing_options,
-    input_options,
-)
+from node.cli.options import ADDRESS, FILE_PATH, InputError, RulesetParam, call_data, comparing_options, input_options
 from node.measure import Call, Executed, gas_required, profiled
 
 ROWS: Final = 15
@@ -43,7 +36,7 @@ class Measured:
 
 
 @click.command(short_help="Measure a call under several rulesets.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE_PATH)
 @input_options
 @comparing_options
 @click.option("--address", type=ADDRESS, help="Address of the contract.  [default: the sender's first]")
@@ -145,8 +138,8 @@ def _cells(values: list[int]) -> list[str]:
 
 
 @click.command("import", short_help="Make a ruleset of a cost table by opcode.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="TOML to write.")
+@click.argument("file", type=FILE_PATH)
+@click.option("-o", "--output", required=True, type=FILE_PATH, help="TOML to write.")
 @click.option("--name", help="Name of the ruleset.  [default: that of the output without its ending]")
 @click.option(
     "--unit",

@@ -25,7 +25,16 @@ from node.cli import show
 from node.cli.diff import diff_json, emit_diff
 from node.cli.files import read_code
 from node.cli.fresh import fresh_call
-from node.cli.options import ADDRESS, InputError, MessageOptions, call_data, input_options, message_options
+from node.cli.options import (
+    ADDRESS,
+    FILE_PATH,
+    InputError,
+    MessageOptions,
+    call_data,
+    input_options,
+    message_options,
+    state_option,
+)
 from node.host import NodeHost, no_block_hash
 from node.statedir import Chain, StateError, opened
 from node.transaction import InvalidTransaction, Transaction, check_transaction, execute_transaction
@@ -57,13 +66,8 @@ class Outcome:
     """What is likely to be meant where something else happened."""
 
 
-STATE_OPTION = click.option(
-    "--state", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of the state."
-)
-
-
 @click.command(short_help="Run FILE as a contract in a fresh state.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE_PATH)
 @input_options
 @message_options
 @click.option("--address", type=ADDRESS, help="Address of the contract.  [default: the sender's first]")
@@ -116,8 +120,8 @@ def run(
 
 
 @click.command(short_help="Create a contract, on a state that lasts.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@STATE_OPTION
+@click.argument("file", type=FILE_PATH)
+@state_option
 @message_options
 def deploy(file: Path, folder: Path, **options: Any) -> None:
     """Execute a transaction that creates a contract: FILE is its init code, whose output is stored.
@@ -134,7 +138,7 @@ def deploy(file: Path, folder: Path, **options: Any) -> None:
 @click.command(short_help="Call a contract, on a state that lasts.")
 @click.argument("address", type=ADDRESS)
 @input_options
-@STATE_OPTION
+@state_option
 @click.option("--dry-run", is_flag=True, help="Show what would happen; write nothing.")
 @message_options
 def call(

@@ -11,10 +11,9 @@ from evmc import Address
 from node import defaults
 from node.cli.calibrate import calibrate
 from node.cli.compare import compare, import_
-from node.cli.execute import STATE_OPTION
 from node.cli.fresh import fresh_call
 from node.cli.mined import tx
-from node.cli.options import ADDRESS, InputError, call_data, input_options, measuring_options
+from node.cli.options import ADDRESS, FILE_PATH, InputError, call_data, input_options, measuring_options, state_option
 from node.cli.report import Options, report, report_options
 from node.cli.snapshot import snapshot
 from node.measure import Call
@@ -33,7 +32,7 @@ def gas() -> None:
 
 
 @gas.command("run", short_help="Profile FILE, run in a fresh state.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE_PATH)
 @input_options
 @measuring_options
 @click.option("--address", type=ADDRESS, help="Address of the contract.  [default: the sender's first]")
@@ -69,7 +68,7 @@ def run(
 @gas.command("call", short_help="Profile a call on a state that lasts.")
 @click.argument("address", type=ADDRESS)
 @input_options
-@STATE_OPTION
+@state_option
 @measuring_options
 @report_options
 def call(

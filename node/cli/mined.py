@@ -11,7 +11,7 @@ from evmc import U256, Bytes32, Gas
 from ewasm.ruleset import RULESETS, Ruleset
 from ewasm.system import system_contracts
 from ewasm.vm import EwasmVM, make_engine
-from node.cli.options import HASH, InputError, RulesetParam, mined_options
+from node.cli.options import DIRECTORY, HASH, InputError, RulesetParam, mined_options
 from node.cli.remote import ask, block_witness, rpc_option
 from node.cli.report import Options, report, report_options
 from node.measure import Sent
@@ -25,9 +25,7 @@ from state.witness import WitnessStore
 @click.command("tx", short_help="Profile a transaction that was mined.")
 @click.argument("transaction", metavar="HASH", type=HASH)
 @rpc_option
-@click.option(
-    "--state", "folder", type=click.Path(file_okay=False, path_type=Path), help="Directory of a node's chain."
-)
+@click.option("--state", "folder", type=DIRECTORY, help="Directory of a node's chain.")
 @click.option("--ruleset", type=RulesetParam(), help="Prices and rules of the chain.  [default: those it names]")
 @mined_options
 @report_options

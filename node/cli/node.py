@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from node.cli.options import AmountParam, GasParam, SecondsParam, engine_option
+from node.cli.options import DIRECTORY, FILE_PATH, AmountParam, GasParam, SecondsParam, engine_option
 from node.defaults import BLOCK_GAS_LIMIT, CHAIN_ID, MNEMONIC
 from node.extras import needed_by
 from node.rpc.limits import Limits
@@ -88,13 +87,13 @@ def _limit_options(function: F) -> F:
 @click.option(
     "--genesis",
     "genesis_file",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     help="First block, in geth's JSON form.",
 )
 @click.option(
     "--state",
     "folder",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=DIRECTORY,
     help="Directory to keep the chain in.  [default: memory]",
 )
 @click.option(

@@ -23,6 +23,12 @@ else:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+FILE_PATH: Final = click.Path(dir_okay=False, path_type=Path)
+FILE_OR_DASH: Final = click.Path(dir_okay=False, allow_dash=True, path_type=Path)
+"""A file, or `-` for standard input or output."""
+
+DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
+
 
 class InputError(click.ClickException):
     """Something the user named cannot be used: the message names it and says what to do."""
@@ -221,7 +227,7 @@ def comparing_options(function: F) -> F:
 _CACHE_OPTIONS: Final = (
     click.option(
         "--cache",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=DIRECTORY,
         help="Directory of compiled code.  [default: the user's cache directory]",
     ),
     click.option("--no-cache", is_flag=True, help="Keep no compiled code on disk."),
@@ -235,6 +241,7 @@ _MESSAGE_OPTIONS: Final = (
     click.option("--debug", is_flag=True, help="Allow the debug functions; they print to standard error."),
     *_CACHE_OPTIONS,
 )
+state_option: Final = click.option("--state", "folder", required=True, type=DIRECTORY, help="Directory of the state.")
 _diff_option: Final = click.option("--diff", is_flag=True, help="Show all that changed in the state, before and after.")
 _trace_option: Final = click.option(
     "--trace",

@@ -21,7 +21,7 @@ from node.abi import revert_reason
 from node.cli import show
 from node.cli.execute import artefacts
 from node.cli.files import write
-from node.cli.options import MessageOptions
+from node.cli.options import FILE_OR_DASH, MessageOptions
 from node.measure import Executed, Measurable, document, gas_required, profiled
 from node.witness import MissingBlockHash
 from state import MissingEntry
@@ -54,17 +54,17 @@ def report_options(function: F) -> F:
             click.option("--no-required", is_flag=True, help="Do not search for the least gas that suffices."),
             click.option(
                 "--folded",
-                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                type=FILE_OR_DASH,
                 help="Write folded stacks, for flame graph tools, to this file.",
             ),
             click.option(
                 "--speedscope",
-                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                type=FILE_OR_DASH,
                 help="Write a speedscope file.",
             ),
             click.option(
                 "--html",
-                type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                type=FILE_OR_DASH,
                 help="Write a page to look at in a browser.",
             ),
             click.option(

@@ -12,15 +12,15 @@ from ewasm.ruleset import Ruleset
 from ewasm.vm import make_engine
 from node.cli import show
 from node.cli.files import read_code, read_text, write
-from node.cli.options import InputError, engine_option, json_option, ruleset_option
+from node.cli.options import FILE_PATH, InputError, engine_option, json_option, ruleset_option
 from node.snapshot import FILE, Difference, SnapshotError, compare, measure, parse, read_scripts, render
 
 
 @click.command(short_help="Write or compare what a list of calls uses.")
-@click.argument("calls", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("calls", type=FILE_PATH)
 @click.option(
     "--snap",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE_PATH,
     default=FILE,
     show_default=True,
     help="Snapshot to write, or to compare with.",

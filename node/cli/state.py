@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from ewasm.ruleset import Ruleset
 from node.cli import show
-from node.cli.options import InputError, json_option, ruleset_option
+from node.cli.options import FILE_OR_DASH, InputError, json_option, ruleset_option, state_option
 from node.statedir import StateError, check_ruleset, held, made_with, ruleset_record, unpruned
 from state import Changes, Database, Table
 from state.history import UnknownRoot, latest_root, recorded_roots, world_at
@@ -38,10 +38,6 @@ _DRAFT: Final = ".part"
 _REFRESH: Final = 0.1
 """Seconds between two changes of what is shown of a long command."""
 
-folder_option = click.option(
-    "--state", "folder", required=True, type=click.Path(file_okay=False, path_type=Path), help="Directory of the state."
-)
-
 
 @click.group()
 def state() -> None:
@@ -54,7 +50,7 @@ def state() -> None:
 
 
 @state.command()
-@folder_option
+@state_option
 @json_option
 def roots(folder: Path, as_json: bool) -> None:  # noqa: FBT001  # click's
     """List the states that a directory keeps.
@@ -78,7 +74,7 @@ def roots(folder: Path, as_json: bool) -> None:  # noqa: FBT001  # click's
 
 
 @state.command("prune")
-@folder_option
+@state_option
 @click.option("--keep", required=True, type=click.IntRange(min=1), help="How many states to keep, the last.")
 @json_option
 def prune_(folder: Path, keep: int, as_json: bool) -> None:  # noqa: FBT001  # click's
@@ -108,8 +104,8 @@ def prune_(folder: Path, keep: int, as_json: bool) -> None:  # noqa: FBT001  # c
 
 
 @state.command()
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@folder_option
+@click.argument("file", type=FILE_OR_DASH)
+@state_option
 @click.option("--block", type=click.IntRange(min=0), help="Export the state after this block.  [default: the last]")
 def export(file: Path, folder: Path, block: int | None) -> None:
     """Write a state to FILE as JSON lines.
@@ -137,8 +133,8 @@ def export(file: Path, folder: Path, block: int | None) -> None:
 
 
 @state.command("import")
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
-@folder_option
+@click.argument("file", type=FILE_OR_DASH)
+@state_option
 @ruleset_option
 def import_(file: Path, folder: Path, ruleset: Ruleset) -> None:
     """Read a state that was exported to FILE.

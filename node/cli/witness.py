@@ -21,6 +21,8 @@ from node.cli.files import read_bytes, write
 from node.cli.fresh import fresh_call
 from node.cli.options import (
     ADDRESS,
+    DIRECTORY,
+    FILE_PATH,
     ROOT,
     InputError,
     RulesetParam,
@@ -53,8 +55,8 @@ _SHOWN: Final = 64
 @click.command(short_help="Write an execution down with all it reads.")
 @click.argument("target")
 @input_options
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@click.option("--state", "folder", type=click.Path(file_okay=False, path_type=Path), help="Directory of the state.")
+@click.option("-o", "--output", required=True, type=FILE_PATH, help="File to write.")
+@click.option("--state", "folder", type=DIRECTORY, help="Directory of the state.")
 @click.option("--address", type=ADDRESS, help="Address of FILE's contract.  [default: the sender's first]")
 @rpc_option
 @value_option
@@ -163,7 +165,7 @@ def _call(
 
 
 @click.command(short_help="Check a witness by nothing but itself.")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE_PATH)
 @click.option("--root", type=ROOT, help="State root before, as you know it.  [default: the file's own]")
 @click.option("--ruleset", type=RulesetParam(), help="Rules it was made with.  [default: those it names]")
 @engine_option
