@@ -83,7 +83,7 @@ def calibrate(
 
     \b
     Example:
-      ewasm gas calibrate --write-ruleset calibrated.toml
+      ewasm gas calibrate --only 'i64.div_*' --seconds 1 --write-ruleset calibrated.toml
     """  # noqa: D301  # \b is click's
     if not ruleset.metered:
         raise click.UsageError(f"--ruleset {ruleset.name}: its instructions are free, so that there is nothing to hold")

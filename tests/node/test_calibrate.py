@@ -180,11 +180,6 @@ def test_the_command_shows_the_worst() -> None:
     assert all(row.startswith("getC") and "█" in row for row in rows)
 
 
-def test_the_help_shows_an_example() -> None:
-    done = run("gas", "calibrate", "--help")
-    assert "\n  Example:\n    ewasm gas calibrate --write-ruleset calibrated.toml\n" in done.stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
