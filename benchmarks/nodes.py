@@ -233,32 +233,34 @@ def folder() -> Iterator[Path]:
 def batches(server: Server, number: int, size: int) -> Callable[[], float]:
     """Return what sends signed transfers in batches; it tells the seconds of one, to the last one's receipt."""
 
-    def measure() -> float:
-        raw = [_hex(each) for each in server.sender.transfers(number)]
+    def prepared(raw: Sequence[str]) -> Callable[[], str]:
         bodies = [
             batch([request("eth_sendRawTransaction", each, identifier=at) for at, each in enumerate(raw[n : n + size])])
             for n in range(0, number, size)
         ]
-        start = time.perf_counter()
-        for body in bodies:
-            hashes = server.ask_all(body)
-        receipt = server.receipt(hashes[-1])
-        seconds = time.perf_counter() - start
-        if receipt["status"] != "0x1":
-            raise SystemExit(f"a transfer failed at {server.kind}")
-        return seconds / number
+        return lambda: [server.ask_all(body) for body in bodies][-1][-1]
 
-    return measure
+    return _to_the_last_receipt(server, number, prepared)
 
 
 def one_by_one(server: Server, number: int) -> Callable[[], float]:
     """Return what sends signed transfers, each when the last is taken; it tells the seconds of one."""
 
+    def prepared(raw: Sequence[str]) -> Callable[[], str]:
+        return lambda: [server.ask("eth_sendRawTransaction", each) for each in raw][-1]
+
+    return _to_the_last_receipt(server, number, prepared)
+
+
+def _to_the_last_receipt(
+    server: Server, number: int, prepared: Callable[[Sequence[str]], Callable[[], str]]
+) -> Callable[[], float]:
+    """Return what signs transfers, then sends them as prepared, which returns the last one's hash."""
+
     def measure() -> float:
-        raw = [_hex(each) for each in server.sender.transfers(number)]
+        send = prepared([_hex(each) for each in server.sender.transfers(number)])
         start = time.perf_counter()
-        hashes = [server.ask("eth_sendRawTransaction", each) for each in raw]
-        receipt = server.receipt(hashes[-1])
+        receipt = server.receipt(send())
         seconds = time.perf_counter() - start
         if receipt["status"] != "0x1":
             raise SystemExit(f"a transfer failed at {server.kind}")

@@ -24,7 +24,7 @@ from node.abi import Signature, decode_output, revert_reason
 from node.cli import show
 from node.cli.diff import diff_json, emit_diff
 from node.cli.files import read_code
-from node.cli.fresh import fresh_call
+from node.cli.fresh import call_by_options
 from node.cli.options import (
     ADDRESS,
     FILE_PATH,
@@ -90,15 +90,7 @@ def run(
     """  # noqa: D301  # \b is click's
     given = Options(**options)
     call_input, signature = call_data(data, sig, arguments)
-    fresh = fresh_call(
-        file,
-        data=call_input,
-        address=address,
-        rulesets=(given.ruleset,),
-        gas=given.gas,
-        sender=given.sender,
-        value=given.value,
-    )
+    fresh = call_by_options(file, given, data=call_input, address=address)
     with _machine(given) as machine:
         journal = Journal(fresh.world)
         context = replace(fresh.block, origin=fresh.sender)

@@ -12,6 +12,7 @@ from evmc import Address
 from ewasm.ruleset import Ruleset
 from ewasm.system import system_contracts
 from node.cli.files import read_code
+from node.cli.options import MessageOptions
 from node.measure import Call, code_call
 
 
@@ -25,3 +26,16 @@ def fresh_call(
     if any(call.to in system_contracts(ruleset) for ruleset in rulesets):
         raise click.UsageError(f"--address {call.to} is a precompiled contract, whose code cannot be another")
     return call
+
+
+def call_by_options(file: Path, given: MessageOptions, *, data: bytes, address: Address | None) -> Call:
+    """Return the same, with what the options say of the message."""
+    return fresh_call(
+        file,
+        data=data,
+        address=address,
+        rulesets=(given.ruleset,),
+        gas=given.gas,
+        sender=given.sender,
+        value=given.value,
+    )

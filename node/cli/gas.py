@@ -11,7 +11,7 @@ from evmc import Address
 from node import defaults
 from node.cli.calibrate import calibrate
 from node.cli.compare import compare, import_
-from node.cli.fresh import fresh_call
+from node.cli.fresh import call_by_options
 from node.cli.mined import tx
 from node.cli.options import ADDRESS, FILE_PATH, InputError, call_data, input_options, measuring_options, state_option
 from node.cli.report import Options, report, report_options
@@ -53,15 +53,7 @@ def run(
     """  # noqa: D301  # \b is click's
     given = Options(**options)
     call_input, _ = call_data(data, sig, arguments)
-    call = fresh_call(
-        file,
-        data=call_input,
-        address=address,
-        rulesets=(given.ruleset,),
-        gas=given.gas,
-        sender=given.sender,
-        value=given.value,
-    )
+    call = call_by_options(file, given, data=call_input, address=address)
     report(call, given, file.stem, most=max(given.gas, defaults.BLOCK_GAS_LIMIT))
 
 

@@ -29,7 +29,7 @@ class Questions:
 
     def ask(self, method: str, params: dict[str, Any], seconds: float) -> Any:
         """Return the result of a request, waiting so long at most; raise `NoAnswer`."""
-        answer: SimpleQueue[Any] = SimpleQueue()  # half the time of a future
+        answer: SimpleQueue[Any] = SimpleQueue()
         with self._lock:
             if self._closed:
                 raise NoAnswer("the connection is gone")
